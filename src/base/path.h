@@ -1,0 +1,20 @@
+/*
+ * path - where fcnode's own helpers and data are.
+ *
+ * A program run from a build tree uses what lies beside it; an installed one
+ * uses the configured directories. FC_LIBEXECDIR and FC_DATADIR in the
+ * environment override both (tests of an installed tree, unusual layouts).
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "base/err.h"
+
+enum { PATH_BUF = 1024 };
+
+/* Absolute path of a helper program ("fc-sandbox", "fc-unpack"). 0 or -errno with err set. */
+int path_helper(const char *name, char *out, size_t size, struct err *err);
+
+/* Absolute path of a data file or directory ("images/host/etc"). 0 or -errno with err set. */
+int path_data(const char *name, char *out, size_t size, struct err *err);
