@@ -1,1 +1,3 @@
-# filled by its directory
+# sandbox: everything between clone and exec, and PID 1 inside.
+noinst_LIBRARIES += libspec.a
+libspec_a_SOURCES = %D%/spec.c %D%/spec.h %D%/report.h %D%/stages.def

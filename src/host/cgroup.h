@@ -1,0 +1,142 @@
+/*
+ * cgroup - a sandbox's control group, on unified and on hybrid hosts.
+ *
+ * A group is named by a path below fcnode's own root ("tenant/function/
+ * instance"); on a unified host that is one directory, on a hybrid one a
+ * directory in the v2 tree and in each v1 hierarchy that carries a controller.
+ * Callers see one object either way. Levels above the leaf are made when
+ * missing and may carry limits of their own (cgroup_limit).
+ *
+ * Unified: clone3(CLONE_INTO_CGROUP) puts the child in; nothing else moves.
+ * Hybrid: the v2 directory takes the clone, cgroup_attach() moves the child
+ * into the v1 groups before it is told to go on.
+ *
+ * A limit that was asked for and cannot be set is an error that names the
+ * controller (cgroup_make), never a silent omission.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "sandbox/spec.h"
+
+enum cgroup_mode { CGROUP_NONE, CGROUP_UNIFIED, CGROUP_HYBRID };
+
+#define CGROUP_CONTROLLERS(X) X(memory) X(cpu) X(cpuset) X(io) X(pids) X(hugetlb)
+enum cgroup_controller {
+#define X(name) CGROUP_##name,
+	CGROUP_CONTROLLERS(X)
+#undef X
+	CGROUP_CONTROLLER_MAX
+};
+
+/* Where the host's hierarchies are; found once (cgroup_host_init) and then only read. */
+struct cgroup_host {
+	enum cgroup_mode mode;
+	int v2_fd;                            /* fcnode's root in the v2 tree (O_PATH directory), or -1 */
+	int v1_fd[CGROUP_CONTROLLER_MAX];     /* fcnode's root in that v1 hierarchy, or -1 */
+	int v1_cpuacct_fd;                    /* hybrid, when apart from cpu; else -1 */
+	bool have[CGROUP_CONTROLLER_MAX];     /* can be limited by us, in either tree */
+	bool writable;                        /* groups can be made here */
+	char v2_path[256];                    /* fcnode's root, absolute, for messages */
+	char why[256];                        /* mode NONE or not writable: the reason, for a person */
+};
+
+enum { CGROUP_PATH_MAX = 224 };
+
+struct cgroup {
+	const struct cgroup_host *host;
+	char path[CGROUP_PATH_MAX];           /* below fcnode's root */
+	int v2_fd;                            /* the leaf's directories, or -1 */
+	int v1_fd[CGROUP_CONTROLLER_MAX];
+};
+
+/* What the kernel counted. have_* tell which of them it did. */
+struct cgroup_usage {
+	uint64_t cpu_us, user_us, system_us;
+	uint64_t throttled_us;
+	uint64_t memory_bytes, memory_peak_bytes;
+	uint64_t pids_peak;
+	uint64_t io_read_bytes, io_write_bytes;
+	uint64_t oom_kills;
+	bool have_cpu, have_memory, have_peak, have_oom, have_io;
+};
+
+/* Which level's memory limit fired: 0 the leaf, 1 its parent, ...; CGROUP_OOM_HOST: none of ours; CGROUP_OOM_NONE: no OOM. */
+enum { CGROUP_OOM_NONE = -1, CGROUP_OOM_HOST = -2 };
+
+/*
+ * Find the hierarchies and make (or adopt) fcnode's root in each. `root` is the
+ * absolute cgroup directory to live under on a unified host, NULL for the
+ * default: the mount's root for the superuser, else the caller's own group
+ * when it is delegated. Returns 0 also for mode NONE: the host then cannot
+ * limit, and cgroup_make() says so if a limit is asked for.
+ */
+int cgroup_host_init(struct cgroup_host *h, const char *root, struct err *err);
+void cgroup_host_fini(struct cgroup_host *h);
+
+/* Make the leaf `path` with these limits (the cgroup, device, io and cgroup_file parts of the spec). -EEXIST when it is there already. */
+int cgroup_make(const struct cgroup_host *h, const char *path, const struct spec *limits, struct cgroup *ret,
+		struct err *err);
+
+/* Open an existing group (after a restart; OCI commands). -ENOENT when it is gone. */
+int cgroup_open(const struct cgroup_host *h, const char *path, struct cgroup *ret, struct err *err);
+
+/* Limits of an inner level ("tenant", "tenant/function"); made when missing. */
+int cgroup_limit(const struct cgroup_host *h, const char *path, const struct spec_cgroup *limits, struct err *err);
+
+/* Change the limits of a group that exists (OCI update). */
+int cgroup_update(const struct cgroup *cg, const struct spec *limits, struct err *err);
+
+/* The descriptor for CLONE_INTO_CGROUP, or -1: clone without it. */
+int cgroup_clone_fd(const struct cgroup *cg);
+
+/* Hybrid: move pid into the v1 groups. Unified: nothing to do. */
+int cgroup_attach(const struct cgroup *cg, pid_t pid, struct err *err);
+
+/* Like attach, in every hierarchy (a process that was not cloned into it). */
+int cgroup_move(const struct cgroup *cg, pid_t pid, struct err *err);
+
+/* SIGKILL to everything inside, thawing first where the freezer is v1 (cgroup.kill where there is one). */
+int cgroup_kill(const struct cgroup *cg);
+int cgroup_signal(const struct cgroup *cg, int sig);
+
+/* Freeze or thaw; returns once the kernel says it is so or -ETIMEDOUT after timeout_ms, thawed again. */
+int cgroup_freeze(const struct cgroup *cg, bool frozen, int timeout_ms, struct err *err);
+
+/* A pollable descriptor (POLLPRI) on cgroup.events and whether any process is left. */
+int cgroup_events_fd(const struct cgroup *cg);
+int cgroup_populated(const struct cgroup *cg, bool *ret);
+
+/* Process ids inside, up to max; the count or -errno. */
+ssize_t cgroup_pids(const struct cgroup *cg, pid_t *pids, size_t max);
+
+int cgroup_usage(const struct cgroup *cg, struct cgroup_usage *ret);
+
+/* Take a mark of the memory failure counters along the path before the start,
+ * and compare after the end: see CGROUP_OOM_* above. */
+struct cgroup_oom_mark {
+	uint64_t count[8];
+	int levels;
+};
+void cgroup_oom_mark(const struct cgroup *cg, struct cgroup_oom_mark *mark);
+int cgroup_oom_level(const struct cgroup *cg, const struct cgroup_oom_mark *before);
+
+/* Remove the leaf, and then each level above it that is empty, up to fcnode's
+ * root (the root itself too when nothing is left in it). Waits for the kernel
+ * to let go of the last process at most timeout_ms, by poll. */
+int cgroup_remove(struct cgroup *cg, int timeout_ms);
+void cgroup_fini(struct cgroup *cg);
+
+/*
+ * Leftovers: call fn for each leaf below fcnode's root that has no child
+ * group. fn returns true to have it killed and removed. Used at start and by
+ * `gc`. The number removed, or -errno.
+ */
+int cgroup_sweep(const struct cgroup_host *h, bool (*fn)(const char *path, void *arg), void *arg, struct err *err);
+
+const char *cgroup_mode_name(enum cgroup_mode mode);
+const char *cgroup_controller_name(enum cgroup_controller c);
