@@ -1,1 +1,3 @@
-# filled by its directory
+# Each folder of tests adds its own programs; see tests/unit/local.mk and tests/fuzz/local.mk for the pattern.
+include tests/unit/local.mk
+include tests/fuzz/local.mk

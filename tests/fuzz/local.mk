@@ -1,0 +1,30 @@
+# Fuzz targets. fuzz-NAME.c holds LLVMFuzzerTestOneInput and is built twice: as replay-NAME, which `make check`
+# runs over corpus/NAME with any compiler, and under --enable-fuzzers as fuzz-NAME with libFuzzer. A target adds:
+#   REPLAY += %D%/replay-NAME
+#   LIBFUZZER += %D%/fuzz-NAME
+#   FUZZ_COVERAGE += NAME:path/of/the/parser.c
+#   %C%_replay_NAME_SOURCES = %D%/fuzz-NAME.c %D%/replay-main.c
+#   %C%_replay_NAME_LDADD = libNAME.a libbase.a
+#   %C%_fuzz_NAME_SOURCES = %D%/fuzz-NAME.c
+#   %C%_fuzz_NAME_LDADD = $(%C%_replay_NAME_LDADD)
+#   %C%_fuzz_NAME_LDFLAGS = $(FUZZLINK)
+# `make fuzz-coverage` (--enable-coverage) fails when a corpus covers under 80 % of the lines of its parser.
+REPLAY =
+LIBFUZZER =
+FUZZ_COVERAGE =
+FUZZLINK = $(AM_LDFLAGS) -fsanitize=fuzzer
+
+check_PROGRAMS += $(REPLAY)
+TESTS += $(REPLAY)
+if FUZZERS
+noinst_PROGRAMS += $(LIBFUZZER)
+endif
+
+EXTRA_DIST += %D%/corpus
+dist_check_SCRIPTS += %D%/coverage.sh
+
+.PHONY: fuzz-coverage
+fuzz-coverage: $(REPLAY)
+	@for t in $(FUZZ_COVERAGE); do \
+		$(srcdir)/tests/fuzz/coverage.sh "$(abs_srcdir)" "$(abs_builddir)" "$${t%%:*}" "$${t#*:}" || exit 1; \
+	done
