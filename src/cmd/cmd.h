@@ -20,6 +20,9 @@ enum cmd_exit {
 	CMD_INTERNAL = 6,       /* a sandbox or fcnode failure */
 };
 
+/* The newest runtime-spec that create understands; any 1.x is accepted. */
+#define CMD_OCI_VERSION "1.2.0"
+
 /* Options that stand before the verb, as engines pass them (ENGINES.md). */
 struct cmd_globals {
 	const char *root;       /* state directory of OCI containers; default /run/fcnode/oci or below XDG_RUNTIME_DIR */
