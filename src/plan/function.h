@@ -1,0 +1,101 @@
+/*
+ * function - a function as its author describes it: fcnode-function(5).
+ *
+ * One struct for the manifest of `fc-run invoke`, the bodies of CreateFunction
+ * and UpdateFunction, the stored form and the reply (the field names of the
+ * 2023-03-30 API). Read strictly: a field nobody knows is refused, a field of
+ * the API that is not served yet is refused by name. Everything in the struct
+ * is owned by it. Pure: no system calls.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+/* What answers inside. X(id, name, runtime directory below images/, or NULL) */
+#define FUNCTION_RUNTIMES(X)       \
+	X(STDIO, stdio, NULL)      \
+	X(PYTHON3, python3, "python3") \
+	X(NODEJS, nodejs, "nodejs")
+enum function_runtime {
+#define X(upper, lower, dir) FUNCTION_##upper,
+	FUNCTION_RUNTIMES(X)
+#undef X
+	FUNCTION_RUNTIME_MAX
+};
+
+enum {
+	FUNCTION_NAME_MAX = 64,
+	FUNCTION_HANDLER_MAX = 128,
+	FUNCTION_DESCRIPTION_MAX = 256,
+	FUNCTION_ENV_MAX = 128,            /* variables */
+	FUNCTION_ENV_BYTES_MAX = 4096,     /* names and values in all */
+	FUNCTION_LAYERS_MAX = 5,
+	FUNCTION_LAYER_NAME_MAX = 192,
+	FUNCTION_MEMORY_MB_MIN = 64, FUNCTION_MEMORY_MB_MAX = 65536, FUNCTION_MEMORY_MB = 512,
+	FUNCTION_CPU_MILLI_MIN = 50, FUNCTION_CPU_MILLI_MAX = 64000,
+	FUNCTION_DISK_MB_MIN = 1, FUNCTION_DISK_MB_MAX = 65536, FUNCTION_DISK_MB = 512,
+	FUNCTION_TIMEOUT_S_MAX = 86400, FUNCTION_TIMEOUT_S = 60,
+	FUNCTION_INIT_TIMEOUT_S_MAX = 600, FUNCTION_INIT_TIMEOUT_S = 60,
+};
+
+struct function_env {
+	char *name, *value;
+};
+
+struct function {
+	char *name;                        /* never NULL after a successful create */
+	char *description;                 /* the strings below: NULL is "not given" */
+	enum function_runtime runtime;
+	char *handler;                     /* stdio: path below /code; python3, nodejs: module.function */
+	uint32_t memory_mb;
+	uint32_t cpu_milli;                /* 0: no limit */
+	uint32_t disk_mb;                  /* size of /tmp */
+	uint32_t timeout_s;
+	bool internet_access;              /* accepted and kept; without a tenant network it gives none */
+	char *initializer;                 /* handler run once before the first call, or NULL */
+	uint32_t initializer_timeout_s;
+	struct function_env *env;
+	size_t nenv;
+	char **layers;
+	size_t nlayers;
+};
+
+/* Defaults of everything but the name. */
+void function_init(struct function *f);
+void function_fini(struct function *f);
+
+/* A new function from an object with any order of fields; functionName and
+ * runtime are required (functionName not when `name` is given: it is then the
+ * default, a manifest's). The member `code` is left to function_code_parse().
+ * On failure *ret is not touched. */
+int function_parse(json_t *object, const char *name, struct function *ret, struct err *err);
+
+/* Change what the object names (PUT: any subset) and nothing when it is refused. */
+int function_update(struct function *f, json_t *object, struct err *err);
+
+/* Where the code of a create or update body is; borrowed from the object. All NULL: the body names none. */
+struct function_code {
+	const char *zip_base64;            /* code.zipFile */
+	const char *blob;                  /* code.blob: "sha256:<64 hex>", put beforehand to /blobs */
+};
+int function_code_parse(json_t *object, struct function_code *ret, struct err *err);
+
+/* The stable object of the API (keys in a fixed order): a new reference, or NULL without memory.
+ * function_parse() reads it back to an equal function. */
+json_t *function_to_json(const struct function *f);
+
+const char *function_runtime_name(enum function_runtime runtime);
+/* "python3": below images/; NULL for stdio. */
+const char *function_runtime_dir(enum function_runtime runtime);
+/* 0, or -EINVAL with err naming the ones that are served ("python3.10" is python3, "custom" is refused as not served yet). */
+int function_runtime_parse(const char *name, enum function_runtime *ret, struct err *err);
+
+/* May a user set it? 0 or -EINVAL with err set: [A-Za-z_][A-Za-z0-9_]*, not FC_* */
+int function_env_check(const char *name, const char *value, struct err *err);
+/* Add or replace one variable (fc-run --env). */
+int function_env_set(struct function *f, const char *name, const char *value, struct err *err);
