@@ -1,0 +1,133 @@
+/*
+ * config - what fc-agent was told: command line and fc-agent.conf(5), one table.
+ *
+ * keeper reads file and command line as root, checks and resolves everything
+ * (names to numbers, defaults to values) and hands serve the same struct
+ * through a sealed memfd; serve reads no file of root's and asks no name
+ * service. Lives as long as the process; nobody changes it after start.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/opts.h"
+
+enum { CONFIG_IDS_MAX = 64, CONFIG_IMAGES_MAX = 64 };
+
+struct config_image {
+	const char *name; /* as functions ask for it */
+	const char *path; /* "host", or an absolute directory */
+};
+
+/*
+ * The limits: NUM(field, option, type, default, min, max, unit for --help, text).
+ * The option's name is the name under which a refusal cites it.
+ */
+#define CONFIG_NUMBERS(X) \
+	X(max_instances, "max-instances", U64, 0, 0, 65536, "N", \
+	  "sandboxes alive at once; 0: as many as the descriptor limit allows, at most 1000 (0)") \
+	X(max_queue, "max-queue", U64, 1000, 0, 1000000, "N", "invocations waiting for a sandbox (1000)") \
+	X(max_queue_wait_ms, "max-queue-wait", MS, 30000, 0, 3600000, "TIME", \
+	  "how long one may wait there before it is refused (30s)") \
+	X(max_connections, "max-connections", U64, 1024, 1, 65536, "N", "client connections at once (1024)") \
+	X(max_unpacks, "max-unpacks", U64, 2, 1, 64, "N", "bundles being unpacked at once (2)") \
+	X(max_functions, "max-functions", U64, 1000, 1, 1000000, "N", "functions of one tenant (1000)") \
+	X(max_code_bytes, "max-code-bytes", BYTES, 512ull << 20, 1 << 10, 16ull << 30, "SIZE", \
+	  "a code bundle as uploaded (512M)") \
+	X(max_unpacked_bytes, "max-unpacked-bytes", BYTES, 2ull << 30, 1 << 10, 64ull << 30, "SIZE", \
+	  "a code bundle unpacked (2G)") \
+	X(max_files, "max-files", U64, 200000, 1, 10000000, "N", "files and directories in a code bundle (200000)") \
+	X(tenant_disk_quota, "tenant-disk-quota", BYTES, 8ull << 30, 1 << 20, 1ull << 50, "SIZE", \
+	  "code of one tenant on disk, bundles and layers (8G)") \
+	X(max_layer_disk, "max-layer-disk", BYTES, 64ull << 30, 1 << 20, 1ull << 50, "SIZE", \
+	  "all unpacked layers on disk; keeper refuses more (64G)") \
+	X(max_header_bytes, "max-header-bytes", BYTES, 32 << 10, 1 << 10, 1 << 20, "SIZE", \
+	  "request line and headers (32K)") \
+	X(max_event_bytes, "max-event-bytes", BYTES, 32 << 20, 1 << 10, 1 << 30, "SIZE", \
+	  "event of an invocation (32M)") \
+	X(max_reply_bytes, "max-reply-bytes", BYTES, 32 << 20, 1 << 10, 1 << 30, "SIZE", \
+	  "reply of an invocation (32M)") \
+	X(client_timeout_ms, "client-timeout", MS, 60000, 100, 3600000, "TIME", \
+	  "a client that neither sends nor takes bytes is dropped after (60s)") \
+	X(default_memory_bytes, "default-memory", BYTES, 512ull << 20, 4 << 20, 1ull << 40, "SIZE", \
+	  "memory of a function that names none (512M)") \
+	X(max_memory_bytes, "max-memory", BYTES, 32ull << 30, 4 << 20, 1ull << 40, "SIZE", \
+	  "most memory that a function may ask for (32G)") \
+	X(default_cpu_milli, "default-cpu", MILLI, 1000, 10, 1024000, "CPUS", \
+	  "cpus of a function that names none (1)") \
+	X(max_cpu_milli, "max-cpu", MILLI, 16000, 10, 1024000, "CPUS", "most cpus that a function may ask for (16)") \
+	X(default_timeout_ms, "default-timeout", MS, 60000, 100, 86400000, "TIME", \
+	  "time limit of a function that names none (60s)") \
+	X(max_timeout_ms, "max-timeout", MS, 86400000, 100, 86400000, "TIME", \
+	  "longest time limit that a function may ask for (24h)") \
+	X(default_pids, "default-pids", U64, 512, 1, 4194304, "N", "processes and threads of a function (512)") \
+	X(max_pids, "max-pids", U64, 32768, 1, 4194304, "N", "most that a function may ask for (32768)") \
+	X(default_tmp_bytes, "default-tmp", BYTES, 512ull << 20, 0, 1ull << 40, "SIZE", "size of /tmp inside (512M)") \
+	X(max_tmp_bytes, "max-tmp", BYTES, 10ull << 30, 0, 1ull << 40, "SIZE", \
+	  "largest /tmp that a function may ask for (10G)") \
+	X(max_log_bytes, "max-log-bytes", BYTES, 1 << 20, 1 << 10, 1 << 30, "SIZE", \
+	  "log kept of one invocation, stdout and stderr together (1M)") \
+	X(max_log_line, "max-log-line", BYTES, 64 << 10, 256, 1 << 20, "SIZE", "one log line (64K)") \
+	X(log_disk_quota, "log-disk-quota", BYTES, 256ull << 20, 1 << 20, 1ull << 40, "SIZE", \
+	  "logs of all invocations on disk; the oldest go first (256M)") \
+	X(max_usage_records, "max-usage-records", U64, 1000000, 100, 1000000000, "N", \
+	  "usage records kept; the oldest go first (1000000)") \
+	X(drain_timeout_ms, "drain-timeout", MS, 30000, 0, 3600000, "TIME", \
+	  "how long a stop waits for running invocations (30s)") \
+	X(tenant_max, "tenant-max", U64, 1024, 1, 4000, "N", "tenants; each has 65536 ids of its own (1024)") \
+	X(tenant_id_base, "tenant-id-base", U64, 1879048192, 65536, 4294901760, "ID", \
+	  "first user and group id for tenants, a multiple of 65536 (1879048192)")
+
+struct config {
+	const char *config_file; /* as given; NULL: the default, which may be missing */
+	const char *state_dir;   /* absolute */
+	const char *runtime_dir; /* absolute */
+	const char *socket;      /* absolute */
+	const char *user;        /* of serve, as given */
+	const char *cgroup_root; /* NULL: host/cgroup.h chooses */
+	const char *socket_mode_text;
+	const char *socket_group;
+	struct opt_list allow_user, allow_group; /* as given, names or numbers */
+	struct opt_list image_text;              /* "name=path" as given */
+	int log_level;                           /* 0 error, 1 warning, 2 info, 3 debug */
+	bool help, version;
+#define X(field, option, type, def, min, max, unit, text) uint64_t field;
+	CONFIG_NUMBERS(X)
+#undef X
+
+	/* resolved by config_finish() */
+	uid_t uid;               /* of serve */
+	gid_t gid;
+	mode_t socket_mode;
+	gid_t socket_gid;        /* (gid_t)-1: root's */
+	uid_t allow_uid[CONFIG_IDS_MAX]; /* SO_PEERCRED: who may call, besides root */
+	size_t allow_uids;
+	gid_t allow_gid[CONFIG_IDS_MAX];
+	size_t allow_gids;
+	struct config_image image[CONFIG_IMAGES_MAX]; /* "host" is always there */
+	size_t images;
+};
+
+/* The table, for --help, the command line and the file. */
+extern const struct opt config_options[];
+
+/* Defaults, then the file, then the command line; checked and resolved. */
+int config_load(struct config *c, int argc, char **argv, struct err *err);
+
+/* The way to serve: one block of text in a sealed memfd, and back. */
+int config_to_fd(const struct config *c);
+int config_from_fd(struct config *c, int fd, struct err *err);
+
+/* Path of an image by its name, or NULL. */
+const char *config_image(const struct config *c, const char *name);
+
+/* serve's own directory below state_dir ("<state_dir>/serve"): its database, blobs and logs. */
+int config_serve_dir(const struct config *c, char *out, size_t size);
+
+/* May this caller use the socket? uid 0 always. groups: SO_PEERGROUPS (unix(7)), its first is the primary one. */
+bool config_allows(const struct config *c, uid_t uid, const gid_t *groups, size_t ngroups);
