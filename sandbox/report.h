@@ -4,7 +4,9 @@
  *
  *   launcher -> sandbox  struct go, with the trees of the spec as descriptors,
  *                        once id maps are written and the cgroup is joined;
- *                        a second one after hooks ran (SPEC_F_HOOKS)
+ *                        a second one after hooks ran (SPEC_F_HOOKS), with the state JSON
+ *   starter -> sandbox   with SPEC_F_GATE, on the connection the gate accepted: struct go
+ *                        with the state JSON; reports go there from then on
  *   sandbox -> launcher  REPORT_HOOKS     namespaces exist, run the hooks now
  *                        REPORT_RUNNING   the payload's execve succeeded (with SPEC_F_INIT)
  *                        REPORT_FAILED    stage, errno and detail; then it exits
@@ -15,7 +17,7 @@
 
 #include <stdint.h>
 
-enum { REPORT_MAGIC = 0x52504346, GO_MAGIC = 0x474f4346, REPORT_DETAIL_MAX = 232 };
+enum { REPORT_MAGIC = 0x52504346, GO_MAGIC = 0x474f4346, REPORT_DETAIL_MAX = 232, GO_STATE_MAX = 64 << 10 };
 
 /* In order of execution; names come from the same list (stages.def). */
 enum stage {
@@ -29,7 +31,9 @@ enum report_kind { REPORT_HOOKS = 1, REPORT_RUNNING, REPORT_FAILED, REPORT_EXITE
 
 struct go {
 	uint32_t magic;
-	uint32_t trees; /* descriptors that come with it, in the order of the spec */
+	uint32_t trees;      /* of the spec, when they come with it (as descriptors, in order); else 0 */
+	uint64_t missing[4]; /* bit i: tree i is optional and not there; it has no descriptor */
+	/* the second go and the gate's message: the OCI state JSON for hooks follows, up to GO_STATE_MAX bytes */
 };
 
 struct report {

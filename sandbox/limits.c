@@ -1,0 +1,51 @@
+/*
+ * limits - what a process carries: rlimits, scheduling, OOM preference, keyring.
+ *
+ * Should: set them while we may still raise hard limits.
+ * Mustn't yet: change ids (RLIMIT_NPROC would count against the new one).
+ */
+#include "sandbox/stage.h"
+
+#include <linux/keyctl.h>
+
+int limits_enter(struct ctx *ctx)
+{
+	const struct spec *s = ctx->spec;
+	long r;
+
+	if (s->oom_score_adj != INT32_MIN) {
+		char text[16];
+		size_t n = s->oom_score_adj < 0 ? str_add(text, sizeof(text), 0, "-") : 0;
+		str_add_num(text, sizeof(text), n, (uint64_t)(s->oom_score_adj < 0 ? -(int64_t)s->oom_score_adj : s->oom_score_adj), 10);
+		r = proc_self(ctx);
+		if (r >= 0)
+			r = write_file(ctx->proc_fd, "oom_score_adj", text);
+		if (r < 0)
+			return stage_fail(ctx, r, "set oom_score_adj to", text);
+	}
+	if (s->personality != UINT32_MAX) {
+		r = sys1(__NR_personality, s->personality);
+		if (r < 0)
+			return stage_fail(ctx, r, "personality", "");
+	}
+	if (s->io_class) {
+		r = sys3(__NR_ioprio_set, 1 /* IOPRIO_WHO_PROCESS */, 0, s->io_class);
+		if (r < 0)
+			return stage_fail(ctx, r, "ioprio_set", "");
+	}
+	if (spec_has(s, SPEC_F_NEW_KEYRING)) {
+		r = sys2(__NR_keyctl, KEYCTL_JOIN_SESSION_KEYRING, 0);
+		if (r < 0 && r != -38) /* ENOSYS: a kernel without keys has none to share */
+			return stage_fail(ctx, r, "new session keyring", "");
+	}
+	SPEC_EACH(s, RLIMIT, struct spec_rlimit, l) {
+		uint64_t pair[2] = { l->soft, l->hard };
+		r = sys4(__NR_prlimit64, 0, l->resource, SYS_P(pair), 0);
+		if (r < 0) {
+			char number[8];
+			str_add_num(number, sizeof(number), 0, l->resource, 10);
+			return stage_fail(ctx, r, "set rlimit", number);
+		}
+	}
+	return 0;
+}
