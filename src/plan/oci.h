@@ -60,3 +60,13 @@ int oci_version_check(const char *version, struct err *err);
 /* Capability by its OCI name ("CAP_CHOWN"), or -1. Names for `features`. */
 int oci_capability(const char *name);
 const char *oci_capability_name(int cap);
+
+/*
+ * What `features` lists, straight from the tables oci_compile() reads by: the
+ * i-th name of a list, NULL after the last one.
+ */
+enum oci_list {
+	OCI_LIST_HOOK, OCI_LIST_MOUNT_OPTION, OCI_LIST_NAMESPACE, OCI_LIST_SECCOMP_ACTION,
+	OCI_LIST_SECCOMP_OPERATOR, OCI_LIST_SECCOMP_ARCH, OCI_LIST_SECCOMP_FLAG, OCI_LIST_MAX
+};
+const char *oci_list_name(enum oci_list list, size_t i);
