@@ -26,6 +26,7 @@
 /* Features newer than the floor (Linux 6.1). Each has an older path; spec.features_off forces it. */
 #define SYS_FEATURE_LIST(X)                                                                     \
 	X(LOWERDIR_FD, "lowerdir-fd") /* overlay layers as detached mounts by descriptor, 6.15 */ \
+	X(IDMAP, "idmap")             /* idmapped mounts: not on every file system */           \
 	X(LANDLOCK, "landlock")       /* may be compiled out */                                 \
 	X(PIDFD_USERNS, "pidfd-userns") /* PIDFD_GET_USER_NAMESPACE, 6.11; else /proc/PID/ns/user */ \
 	X(CLONE_INTO_CGROUP, "clone-into-cgroup") /* seccomp of an outer container may refuse clone3 */

@@ -60,8 +60,9 @@ struct sandbox {
 /* 0, or -errno with err set and nothing left behind. */
 int launch(const struct cgroup_host *host, const struct launch_req *req, struct sandbox *ret, struct err *err);
 
-/* After REPORT_HOOKS: the hooks ran, go on. */
-int sandbox_continue(struct sandbox *s, struct err *err);
+/* After REPORT_HOOKS: the hooks ran, go on. state is the OCI state JSON for the
+ * hooks that run inside (at most GO_STATE_MAX bytes; may be empty). */
+int sandbox_continue(struct sandbox *s, const void *state, size_t len, struct err *err);
 
 /*
  * Read the next report (blocks; poll status_fd to avoid that). Returns

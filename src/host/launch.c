@@ -1,0 +1,502 @@
+/*
+ * launch - theory of operation.
+ *
+ * The launcher and the child work at the same time: the child is cloned into
+ * its namespaces and its v2 cgroup and executes fc-sandbox at once, while the
+ * launcher writes the id maps, moves it into v1 groups where the host has
+ * those, and opens the trees. An execve with unmapped ids would lose all
+ * capabilities (user_namespaces(7)), so the child makes them ambient first.
+ * fc-sandbox waits for `struct go` before it needs any of this.
+ *
+ * The child runs between clone and execve in a copy of our memory: only
+ * system calls, no libc state is touched.
+ */
+#include "host/launch.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "host/net.h"
+#include "host/rootfs.h"
+#include "sandbox/sys.h"
+
+static const struct {
+	int flag;
+	const char *file;
+} namespaces[SPEC_NS_MAX] = {
+	[SPEC_NS_USER] = { CLONE_NEWUSER, "user" }, [SPEC_NS_PID] = { CLONE_NEWPID, "pid" },
+	[SPEC_NS_MOUNT] = { CLONE_NEWNS, "mnt" },   [SPEC_NS_NET] = { CLONE_NEWNET, "net" },
+	[SPEC_NS_IPC] = { CLONE_NEWIPC, "ipc" },    [SPEC_NS_UTS] = { CLONE_NEWUTS, "uts" },
+	[SPEC_NS_CGROUP] = { CLONE_NEWCGROUP, "cgroup" }, [SPEC_NS_TIME] = { CLONE_NEWTIME, "time" },
+};
+
+/* What the child needs between clone and execve. */
+struct child {
+	const char *program;
+	char *argv[3];
+	int internal[SANDBOX_FD_MAX]; /* to be placed after the payload's */
+	const int *fds;
+	size_t nfds;
+	const struct spec *spec;
+	int join[SPEC_NS_MAX];        /* descriptors, or -1 */
+	int error_fd;                 /* the status socket: a report goes there when execve fails */
+};
+
+struct launch_state {
+	const struct launch_req *req;
+	struct child child;
+	struct sandbox *out;
+	int join[SPEC_NS_MAX];
+	int spec_fd;
+	int status[2];
+	int home_net, home_pid;
+	uint32_t in_launcher; /* namespaces entered by the launcher around the clone (net, pid) */
+};
+
+static void stamp(struct sandbox *s, enum launch_phase phase)
+{
+	s->times.wall_ns[phase] = (uint64_t)clock_ns(CLOCK_MONOTONIC);
+	s->times.cpu_ns[phase] = (uint64_t)clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+__attribute__((noreturn)) static void child_fail(const struct child *c, enum stage stage, long code, const char *what)
+{
+	struct report r = { .magic = REPORT_MAGIC, .kind = REPORT_FAILED, .stage = stage, .code = (int32_t)-code };
+	strncpy(r.detail, what, sizeof(r.detail) - 1);
+	sys_call(__NR_sendto, c->error_fd, SYS_P(&r), sizeof(r), MSG_NOSIGNAL, 0, 0);
+	sys_exit_group(1);
+}
+
+static void child_keep_caps(const struct child *c)
+{
+	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct d[2];
+	long r = sys2(__NR_capget, &h, d);
+	for (int i = 0; i < 2; i++)
+		d[i].inheritable = d[i].permitted;
+	if (r == 0)
+		r = sys2(__NR_capset, &h, d);
+	if (r < 0)
+		child_fail(c, STAGE_ns, r, "keep capabilities over execve");
+	for (int cap = 0; cap < 64; cap++)
+		if (d[cap / 32].permitted >> (cap % 32) & 1)
+			sys_prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, (unsigned long)cap, 0, 0);
+}
+
+/* Put the descriptors where fc-sandbox expects them. Sources below the target range are lifted out of the way first. */
+static void child_place_fds(struct child *c)
+{
+	int top = (int)c->nfds + SANDBOX_FD_MAX, from[512 + SANDBOX_FD_MAX];
+	for (int i = 0; i < top; i++) {
+		int fd = i < (int)c->nfds ? c->fds[i] : c->internal[i - (int)c->nfds];
+		from[i] = fd < 0 ? -1 : sys_fcntl(fd, F_DUPFD_CLOEXEC, top);
+		if (fd >= 0 && from[i] < 0)
+			child_fail(c, STAGE_fds, from[i], "duplicate a descriptor");
+	}
+	for (int i = 0; i < top; i++) {
+		long r = from[i] < 0 ? sys_close(i) : sys_dup3(from[i], i, 0);
+		if (r < 0 && from[i] >= 0)
+			child_fail(c, STAGE_fds, r, "place a descriptor");
+	}
+	c->error_fd = (int)c->nfds + SANDBOX_FD_STATUS;
+}
+
+__attribute__((noreturn)) static void child_main(struct child *c)
+{
+	static const enum spec_ns order[] = { SPEC_NS_USER, SPEC_NS_IPC, SPEC_NS_UTS, SPEC_NS_CGROUP, SPEC_NS_TIME, SPEC_NS_MOUNT };
+	static char *const no_env[] = { NULL };
+	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
+		int fd = c->join[order[i]];
+		int r = fd < 0 ? 0 : sys_setns(fd, namespaces[order[i]].flag);
+		if (r < 0)
+			child_fail(c, STAGE_ns, r, namespaces[order[i]].file);
+	}
+	if (spec_new_ns(c->spec, SPEC_NS_USER))
+		child_keep_caps(c);
+	child_place_fds(c);
+	int r = sys_execve(c->program, c->argv, no_env);
+	child_fail(c, STAGE_fds, r, c->program);
+}
+
+static int write_map(int proc, const char *file, const struct spec *spec, enum spec_section which, struct err *err)
+{
+	char text[340 * 36];
+	size_t len = 0;
+	uint32_t count;
+	const struct spec_idmap *m = spec_section(spec, which, &count);
+	for (uint32_t i = 0; i < count && len < sizeof(text); i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%u %u %u\n", m[i].inside, m[i].outside, m[i].count);
+	int r = len >= sizeof(text) ? -E2BIG : fd_write_file_at(proc, file, text);
+	if (r < 0) {
+		err_set(err, -r, "write %s \"%.*s\" of the new user namespace", file, (int)strcspn(text, "\n"), text);
+		if (r == -EPERM)
+			return err_hint(err, "only root, or newuidmap(1) with a range in /etc/subuid, may map more than one's own id");
+	}
+	return r;
+}
+
+/* user_namespaces(7): an unprivileged gid_map needs setgroups denied first. */
+static int write_maps(const struct launch_state *l, int proc, struct err *err)
+{
+	const struct spec *spec = l->req->spec;
+	if (!spec_new_ns(spec, SPEC_NS_USER))
+		return 0;
+	int r = 0;
+	if (spec_has(spec, SPEC_F_SETGROUPS_DENY)) {
+		r = fd_write_file_at(proc, "setgroups", "deny");
+		if (r < 0)
+			return err_set(err, -r, "deny setgroups in the new user namespace");
+	}
+	r = write_map(proc, "gid_map", spec, SPEC_SECT_GID_MAP, err);
+	return r < 0 ? r : write_map(proc, "uid_map", spec, SPEC_SECT_UID_MAP, err);
+}
+
+static int open_userns(const struct launch_state *l, int proc, struct err *err)
+{
+	if (!((l->req->spec->features_off >> SYS_PIDFD_USERNS) & 1)) {
+		int fd = ioctl(l->out->proc.pidfd, PIDFD_GET_USER_NAMESPACE, 0);
+		if (fd >= 0)
+			return fd;
+	}
+	int fd = openat(proc, "ns/user", O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? err_set(err, errno, "open the sandbox's user namespace") : fd;
+}
+
+static int send_go(int sock, const struct rootfs_trees *trees, uint32_t count, struct err *err)
+{
+	struct go go = { .magic = GO_MAGIC, .trees = count };
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(int) * ROOTFS_TREES_MAX)];
+	} control;
+	struct iovec iov = { &go, sizeof(go) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	memcpy(go.missing, trees->missing, sizeof(go.missing));
+	if (trees->count > 0) {
+		size_t bytes = sizeof(int) * trees->count;
+		msg.msg_control = control.space;
+		msg.msg_controllen = CMSG_SPACE(bytes);
+		memset(&control, 0, CMSG_SPACE(bytes));
+		struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(bytes);
+		memcpy(CMSG_DATA(c), trees->fd, bytes);
+	}
+	/* a child that failed before is found through its report: EPIPE is no news */
+	if (sendmsg(sock, &msg, MSG_NOSIGNAL) < 0 && errno != EPIPE && errno != ECONNRESET)
+		return err_set(err, errno, "send the sandbox its trees");
+	return 0;
+}
+
+/* Everything the child waits for, in the order that lets it wait least. */
+static int finish_child(struct launch_state *l, struct err *err)
+{
+	const struct spec *spec = l->req->spec;
+	struct sandbox *s = l->out;
+	struct rootfs_trees trees = { .count = 0 };
+	char path[32];
+	uint32_t count = spec->section[SPEC_SECT_TREE].count;
+
+	snprintf(path, sizeof(path), "/proc/%d", s->proc.pid);
+	autoclose int proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (proc < 0)
+		return err_set(err, errno, "open %s", path);
+	int r = write_maps(l, proc, err);
+	stamp(s, LAUNCH_maps);
+	if (r == 0 && s->has_cgroup)
+		r = cgroup_attach(&s->cgroup, s->proc.pid, err);
+	stamp(s, LAUNCH_attach);
+	if (r < 0)
+		return r;
+
+	if (count > 0) {
+		autoclose int userns = spec_new_ns(spec, SPEC_NS_USER) ? open_userns(l, proc, err) : -1;
+		if (userns < 0 && spec_new_ns(spec, SPEC_NS_USER))
+			return userns;
+		r = rootfs_open_trees(spec, userns, &trees, err);
+		if (r < 0)
+			return r;
+		if (r == 1)
+			count = 0;
+	}
+	stamp(s, LAUNCH_trees);
+	r = send_go(s->status_fd, &trees, count, err);
+	rootfs_close_trees(&trees);
+	stamp(s, LAUNCH_go);
+	return r;
+}
+
+/* Descriptors of the namespaces to join. net and pid are entered by us around the clone, the others by the child. */
+static int open_joins(struct launch_state *l, struct err *err)
+{
+	SPEC_EACH(l->req->spec, JOIN, struct spec_join, j) {
+		const char *path = spec_text(l->req->spec, j->path);
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			return err_set(err, errno, "open %s namespace %s", namespaces[j->ns].file, path);
+		cleanup_close(&l->join[j->ns]);
+		l->join[j->ns] = fd;
+	}
+	return 0;
+}
+
+static int enter_pid(struct launch_state *l, struct err *err)
+{
+	if (l->join[SPEC_NS_PID] < 0)
+		return 0;
+	l->home_pid = open("/proc/self/ns/pid_for_children", O_RDONLY | O_CLOEXEC);
+	if (l->home_pid < 0 || setns(l->join[SPEC_NS_PID], CLONE_NEWPID) < 0)
+		return err_set(err, errno, "join the pid namespace");
+	return 0;
+}
+
+static int enter_net(struct launch_state *l, struct err *err)
+{
+	const struct spec *spec = l->req->spec;
+	if (l->req->netns_fd >= 0)
+		return net_enter(l->req->netns_fd, &l->home_net, err);
+	if (l->join[SPEC_NS_NET] >= 0)
+		return net_enter(l->join[SPEC_NS_NET], &l->home_net, err);
+	if (spec_new_ns(spec, SPEC_NS_NET) && !spec_has(spec, SPEC_F_NET_OWN))
+		return net_enter_new(&l->home_net, err);
+	return 0;
+}
+
+static void go_home(struct launch_state *l)
+{
+	if (l->home_net >= 0)
+		net_return(&l->home_net);
+	if (l->home_pid >= 0) {
+		if (setns(l->home_pid, CLONE_NEWPID) < 0)
+			abort();
+		cleanup_close(&l->home_pid);
+	}
+}
+
+static uint64_t clone_flags(const struct launch_state *l)
+{
+	const struct spec *spec = l->req->spec;
+	uint64_t flags = CLONE_PIDFD;
+	for (int i = 0; i < SPEC_NS_MAX; i++)
+		if (spec_new_ns(spec, (enum spec_ns)i) && i != SPEC_NS_CGROUP && i != SPEC_NS_TIME)
+			flags |= (uint64_t)namespaces[i].flag;
+	if (!spec_has(spec, SPEC_F_NET_OWN) || l->req->netns_fd >= 0)
+		flags &= ~(uint64_t)CLONE_NEWNET;
+	return flags;
+}
+
+static int clone_failed(int code, uint64_t flags, struct err *err)
+{
+	err_set(err, code, "clone the sandbox into its namespaces");
+	if ((code == EPERM || code == ENOSPC) && (flags & CLONE_NEWUSER))
+		return err_hint(err, "user namespaces are forbidden or used up here; see sysctl user.max_user_namespaces "
+				     "and fc-run doctor");
+	if (code == EAGAIN)
+		return err_hint(err, "the limit on processes is reached (ulimit -u, pids.max)");
+	return -code;
+}
+
+/* CLONE_INTO_CGROUP needs clone3; where that is refused, a plain clone and a move do the same, slower. */
+static int clone_child(struct launch_state *l, struct err *err)
+{
+	struct sandbox *s = l->out;
+	uint64_t flags = clone_flags(l);
+	int pidfd = -1, into = s->has_cgroup ? cgroup_clone_fd(&s->cgroup) : -1;
+	if ((l->req->spec->features_off >> SYS_CLONE_INTO_CGROUP) & 1)
+		into = -1;
+	bool move = s->has_cgroup && into < 0;
+
+	struct clone_args args = {
+		.flags = flags | (into >= 0 ? CLONE_INTO_CGROUP : 0),
+		.pidfd = (uintptr_t)&pidfd,
+		.exit_signal = SIGCHLD,
+		.cgroup = into >= 0 ? (uint64_t)into : 0,
+	};
+	long pid = sys_clone3(&args, sizeof(args));
+	if (pid == 0)
+		child_main(&l->child);
+	if (pid < 0)
+		return clone_failed((int)-pid, flags, err);
+	s->proc.pid = (pid_t)pid;
+	s->proc.pidfd = pidfd;
+	return move ? cgroup_move(&s->cgroup, s->proc.pid, err) : 0;
+}
+
+static int prepare_child(struct launch_state *l, struct err *err)
+{
+	static char program[PATH_BUF], number[16];
+	const struct launch_req *req = l->req;
+	int r = program[0] ? 0 : path_helper("fc-sandbox", program, sizeof(program), err);
+	if (r < 0)
+		return r;
+	l->spec_fd = fd_sealed_memfd("fc-spec", req->spec, req->spec->size);
+	if (l->spec_fd < 0)
+		return err_set(err, -l->spec_fd, "put the spec into a memfd");
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, l->status) < 0)
+		return err_set(err, errno, "make the status socket");
+
+	snprintf(number, sizeof(number), "%zu", req->nfds);
+	l->child = (struct child){
+		.program = program,
+		.argv = { (char *)(uintptr_t)"fc-sandbox", number, NULL },
+		.fds = req->fds, .nfds = req->nfds, .spec = req->spec,
+		.internal = {
+			[SANDBOX_FD_SPEC] = l->spec_fd, [SANDBOX_FD_STATUS] = l->status[1],
+			[SANDBOX_FD_PAYLOAD] = req->payload_fd, [SANDBOX_FD_GATE] = req->gate_fd,
+			[SANDBOX_FD_CONSOLE] = req->console_fd,
+		},
+		.error_fd = l->status[1],
+	};
+	return open_joins(l, err);
+}
+
+static int run_phases(struct launch_state *l, const struct cgroup_host *host, struct err *err)
+{
+	struct sandbox *s = l->out;
+	stamp(s, LAUNCH_begin);
+	int r = prepare_child(l, err);
+	if (r == 0 && l->req->cgroup_path) {
+		r = cgroup_make(host, l->req->cgroup_path, l->req->spec, &s->cgroup, err);
+		s->has_cgroup = r == 0;
+		if (r == 0)
+			cgroup_oom_mark(&s->cgroup, &s->oom_mark);
+	}
+	stamp(s, LAUNCH_cgroup);
+	if (r == 0)
+		r = enter_net(l, err);
+	if (r == 0)
+		r = enter_pid(l, err);
+	stamp(s, LAUNCH_netns);
+	if (r < 0)
+		return r;
+
+	memcpy(l->child.join, l->join, sizeof(l->join));
+	if (l->home_net >= 0)
+		l->child.join[SPEC_NS_NET] = -1;
+	l->child.join[SPEC_NS_PID] = -1;
+	r = clone_child(l, err);
+	go_home(l);
+	stamp(s, LAUNCH_clone);
+	s->status_fd = take_fd(&l->status[0]);
+	cleanup_close(&l->status[1]);
+	return r < 0 ? r : finish_child(l, err);
+}
+
+int launch(const struct cgroup_host *host, const struct launch_req *req, struct sandbox *ret, struct err *err)
+{
+	struct launch_state l = { .req = req, .out = ret, .spec_fd = -1, .status = { -1, -1 }, .home_net = -1, .home_pid = -1 };
+	for (int i = 0; i < SPEC_NS_MAX; i++)
+		l.join[i] = -1;
+	*ret = (struct sandbox)SANDBOX_INIT;
+	assert(req->nfds == req->spec->payload_fds && req->nfds <= 512);
+
+	int r = run_phases(&l, host, err);
+	go_home(&l);
+	for (int i = 0; i < SPEC_NS_MAX; i++)
+		cleanup_close(&l.join[i]);
+	cleanup_close(&l.spec_fd);
+	cleanup_close(&l.status[0]);
+	cleanup_close(&l.status[1]);
+	if (r < 0)
+		sandbox_fini(ret);
+	return r;
+}
+
+int sandbox_continue(struct sandbox *s, const void *state, size_t len, struct err *err)
+{
+	struct go go = { .magic = GO_MAGIC };
+	struct iovec iov[2] = { { &go, sizeof(go) }, { (void *)(uintptr_t)state, len } };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
+	if (len > GO_STATE_MAX)
+		return err_set(err, E2BIG, "hand the state (%zu bytes) to the hooks", len);
+	if (sendmsg(s->status_fd, &msg, MSG_NOSIGNAL) < 0)
+		return err_set(err, errno, "tell the sandbox to go on");
+	return 0;
+}
+
+int sandbox_report(struct sandbox *s, struct report *ret)
+{
+	struct report r;
+	ssize_t n;
+	do
+		n = recv(s->status_fd, &r, sizeof(r), 0);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == ECONNRESET ? 0 : -errno;
+	if (n == 0)
+		return 0;
+	if (n != (ssize_t)sizeof(r) || r.magic != REPORT_MAGIC || r.kind < REPORT_HOOKS || r.kind > REPORT_EXITED ||
+	    r.stage >= STAGE_MAX || (r.kind == REPORT_FAILED && (r.code <= 0 || r.code > 4095)))
+		return -EPROTO;
+	r.detail[sizeof(r.detail) - 1] = '\0';
+	for (char *p = r.detail; *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = '?';
+	*ret = r;
+	return 1;
+}
+
+static const char *const stage_texts[STAGE_MAX] = {
+#define STAGE(name, text) [STAGE_##name] = text,
+#include "sandbox/stages.def"
+#undef STAGE
+};
+
+int sandbox_failure(const struct report *r, struct err *err)
+{
+	err_set(err, r->code, "%s: %s", stage_texts[r->stage], r->detail);
+	if (r->stage == STAGE_exec && r->code == ENOENT)
+		err_hint(err, "the file or the interpreter in its first line does not exist inside the sandbox");
+	else if (r->stage == STAGE_exec && r->code == EACCES)
+		err_hint(err, "it must be executable (chmod +x) and readable for others");
+	else if (r->stage == STAGE_exec && r->code == ENOEXEC)
+		err_hint(err, "it is neither a program for this machine nor a script with a first line #!/...");
+	return -r->code;
+}
+
+void sandbox_kill(struct sandbox *s)
+{
+	if (s->has_cgroup)
+		cgroup_kill(&s->cgroup);
+	if (s->proc.pid > 0)
+		proc_signal(&s->proc, SIGKILL);
+}
+
+int sandbox_reap(struct sandbox *s, int *status)
+{
+	return proc_reap(&s->proc, status, NULL);
+}
+
+void sandbox_fini(struct sandbox *s)
+{
+	if (s->proc.pid > 0) {
+		int status;
+		sandbox_kill(s);
+		proc_reap(&s->proc, &status, NULL);
+	}
+	proc_fini(&s->proc);
+	cleanup_close(&s->status_fd);
+	if (s->has_cgroup) {
+		cgroup_remove(&s->cgroup, 2000);
+		cgroup_fini(&s->cgroup);
+		s->has_cgroup = false;
+	}
+}

@@ -1,0 +1,63 @@
+#include "host/net.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+static int open_home(int *home, struct err *err)
+{
+	*home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	return *home < 0 ? err_set(err, errno, "open /proc/self/ns/net") : 0;
+}
+
+static int loopback_up(struct err *err)
+{
+	struct ifreq ifr = { .ifr_name = "lo" };
+	autoclose int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return err_set(err, errno, "socket for lo");
+	ifr.ifr_flags = IFF_UP | IFF_RUNNING;
+	return ioctl(fd, SIOCSIFFLAGS, &ifr) < 0 ? err_set(err, errno, "bring up lo in a new network namespace") : 0;
+}
+
+int net_enter_new(int *home, struct err *err)
+{
+	int r = open_home(home, err);
+	if (r < 0)
+		return r;
+	if (unshare(CLONE_NEWNET) < 0) {
+		r = err_set(err, errno, "make a network namespace");
+		cleanup_close(home);
+		return r;
+	}
+	r = loopback_up(err);
+	if (r < 0)
+		net_return(home);
+	return r;
+}
+
+int net_enter(int netns_fd, int *home, struct err *err)
+{
+	int r = open_home(home, err);
+	if (r < 0)
+		return r;
+	if (setns(netns_fd, CLONE_NEWNET) < 0) {
+		r = err_set(err, errno, "join the network namespace");
+		cleanup_close(home);
+	}
+	return r;
+}
+
+void net_return(int *home)
+{
+	if (*home >= 0 && setns(*home, CLONE_NEWNET) < 0)
+		abort();
+	cleanup_close(home);
+}

@@ -1,0 +1,59 @@
+#include "host/rootfs.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sandbox/sys.h"
+
+void rootfs_close_trees(struct rootfs_trees *t)
+{
+	while (t->count > 0)
+		close(t->fd[--t->count]);
+}
+
+/*
+ * Show the tree's files with the owners they have, seen from the sandbox. A
+ * file system that cannot be idmapped (9p, an overlay) shows them as owned by
+ * nobody instead: what may be read or run does not change, so the start goes on.
+ */
+static int idmap(int fd, const struct spec *spec, uint32_t flags, int userns_fd)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)userns_fd };
+	if ((spec->features_off >> SYS_IDMAP) & 1)
+		return 0;
+	int r = sys_mount_setattr(fd, flags & SPEC_TREE_RECURSIVE ? AT_RECURSIVE : 0, &attr);
+	return r == -EINVAL ? 0 : r;
+}
+
+int rootfs_open_trees(const struct spec *spec, int userns_fd, struct rootfs_trees *ret, struct err *err)
+{
+	struct rootfs_trees t = { .count = 0 };
+	uint32_t i = 0;
+
+	SPEC_EACH(spec, TREE, struct spec_tree, tree) {
+		const char *path = spec_text(spec, tree->path);
+		unsigned flags = OPEN_TREE_CLONE | (tree->flags & SPEC_TREE_RECURSIVE ? AT_RECURSIVE : 0);
+		uint32_t index = i++;
+		int fd = sys_open_tree(AT_FDCWD, path, flags);
+		if (fd == -ENOENT && (tree->flags & SPEC_TREE_OPTIONAL)) {
+			t.missing[index / 64] |= 1ull << (index % 64);
+			continue;
+		}
+		if (fd == -EPERM && index == 0)
+			return 1;
+		int r = fd;
+		if (fd >= 0 && (tree->flags & SPEC_TREE_IDMAP) && userns_fd >= 0)
+			r = idmap(fd, spec, tree->flags, userns_fd);
+		if (r < 0) {
+			r = err_set(err, -r, "%s %s", fd < 0 ? "open" : "idmap", path);
+			if (fd >= 0)
+				close(fd);
+			rootfs_close_trees(&t);
+			return r;
+		}
+		t.fd[t.count++] = fd;
+	}
+	*ret = t;
+	return 0;
+}
