@@ -72,9 +72,13 @@ enum { CGROUP_OOM_NONE = -1, CGROUP_OOM_HOST = -2 };
  * Find the hierarchies and make (or adopt) fcnode's root in each. `root` is the
  * absolute cgroup directory to live under on a unified host, NULL for the
  * default: the mount's root for the superuser, else the caller's own group
- * when it is delegated. Returns 0 also for mode NONE: the host then cannot
- * limit, and cgroup_make() says so if a limit is asked for.
+ * when it is delegated. CGROUP_ROOT_TOP: the mounts' roots themselves, in each
+ * hierarchy, for OCI's absolute cgroupsPath (engines read the files below that
+ * very path); nothing is made there and cgroup_remove() stops below it.
+ * Returns 0 also for mode NONE: the host then cannot limit, and cgroup_make()
+ * says so if a limit is asked for.
  */
+#define CGROUP_ROOT_TOP "/"
 int cgroup_host_init(struct cgroup_host *h, const char *root, struct err *err);
 void cgroup_host_fini(struct cgroup_host *h);
 
