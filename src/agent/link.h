@@ -34,7 +34,7 @@ enum link_outcome { LINK_OK, LINK_E_FULL /* LINK_REQUESTS_MAX in flight, or the 
 /* Takes fd over and says HELLO. */
 int link_new(struct link **ret, struct event_base *base, int fd, const struct link_handlers *h, void *arg,
 	     struct err *err);
-struct link *link_free(struct link *l); /* requests in flight are forgotten, not answered; NULL */
+struct link *link_free(struct link *l); /* NULL. Requests in flight are not answered any more. Not from inside a callback but lost. */
 
 /* What keeper said in WELCOME; NULL before. */
 const struct msg_welcome *link_welcome(const struct link *l);
@@ -59,7 +59,11 @@ int link_stats(struct link *l, link_counters_fn *fn, void *arg);
 int link_ready(struct link *l);
 int link_drained(struct link *l);
 
-/* For agent/instance.c: who takes LAUNCHED (with its descriptors), LAUNCH_FAILED and EXITED; and a raw send. */
-typedef void link_instance_fn(void *arg, const union msg *m, int fds[MSG_FDS_MAX], size_t nfds);
+/* For agent/instance.c: who takes LAUNCHED (and then owns its descriptors), LAUNCH_FAILED and EXITED.
+ * A negative result says that keeper broke its promise: the link is lost, the descriptors are closed here. */
+typedef int link_instance_fn(void *arg, const union msg *m, const int fds[MSG_FDS_MAX]);
 void link_set_instances(struct link *l, link_instance_fn *fn, void *arg);
-int link_send(struct link *l, const union msg *m, int fd);
+
+/* Send a message that has no answer of its own; fd -1: none, else it stays the caller's. `must`: queued past the
+ * limit too, for what is bounded elsewhere (one KILL for each instance). 0, LINK_E_FULL or -errno. */
+int link_send(struct link *l, const union msg *m, int fd, bool must);
