@@ -190,7 +190,8 @@ static int check_numbers(const struct config *c, struct err *err)
 {
 	if (c->tenant_id_base % 65536)
 		return err_set(err, 0, "--tenant-id-base %" PRIu64 ": not a multiple of 65536", c->tenant_id_base);
-	if (c->tenant_id_base + c->tenant_max * 65536 > UINT32_MAX)
+	/* one range more: the first is the node's own (fc-unpack runs under it) */
+	if (c->tenant_id_base + (c->tenant_max + 1) * 65536 > UINT32_MAX)
 		return err_set(err, 0, "--tenant-id-base %" PRIu64 " leaves no room for --tenant-max %" PRIu64 " ranges of 65536 ids",
 			       c->tenant_id_base, c->tenant_max);
 	const struct {

@@ -81,7 +81,7 @@ struct config_image {
 	  "how long a stop waits for running invocations (30s)") \
 	X(tenant_max, "tenant-max", U64, 1024, 1, 4000, "N", "tenants; each has 65536 ids of its own (1024)") \
 	X(tenant_id_base, "tenant-id-base", U64, 1879048192, 65536, 4294901760, "ID", \
-	  "first user and group id for tenants, a multiple of 65536 (1879048192)")
+	  "first of the ids for tenants and fc-unpack, a multiple of 65536 (1879048192)")
 
 struct config {
 	const char *config_file; /* as given; NULL: the default, which may be missing */

@@ -130,8 +130,8 @@ int link_tenant_add(struct link *l, const char *tenant, link_tenant_fn *fn, void
 	return request_send(l, q, &m, -1);
 }
 
-int link_layer_unpack(struct link *l, int bundle_fd, const char *sha256, uint64_t max_bytes, uint64_t max_files,
-		      const char *file_name, link_layer_fn *fn, void *arg)
+int link_layer_unpack(struct link *l, enum msg_layer_kind kind, int bundle_fd, const char *sha256, uint64_t max_bytes,
+		      uint64_t max_files, link_layer_fn *fn, void *arg)
 {
 	struct request *q = request_new(l, MSG_LAYER_UNPACK, arg);
 	if (!q)
@@ -143,11 +143,11 @@ int link_layer_unpack(struct link *l, int bundle_fd, const char *sha256, uint64_
 	m.layer_unpack.max_bytes = max_bytes;
 	m.layer_unpack.max_files = max_files;
 	msg_text(m.layer_unpack.sha256, sizeof(m.layer_unpack.sha256), sha256);
-	msg_text(m.layer_unpack.file_name, sizeof(m.layer_unpack.file_name), file_name);
+	m.layer_unpack.kind = kind;
 	return request_send(l, q, &m, bundle_fd);
 }
 
-int link_layer_drop(struct link *l, const char *sha256, link_dropped_fn *fn, void *arg)
+int link_layer_drop(struct link *l, enum msg_layer_kind kind, const char *sha256, link_dropped_fn *fn, void *arg)
 {
 	struct request *q = request_new(l, MSG_LAYER_DROP, arg);
 	if (!q)
@@ -156,11 +156,12 @@ int link_layer_drop(struct link *l, const char *sha256, link_dropped_fn *fn, voi
 	union msg m;
 	msg_init(&m, MSG_LAYER_DROP);
 	m.layer_drop.request = q->id;
+	m.layer_drop.kind = kind;
 	msg_text(m.layer_drop.sha256, sizeof(m.layer_drop.sha256), sha256);
 	return request_send(l, q, &m, -1);
 }
 
-int link_layer_list(struct link *l, const char *after, link_layers_fn *fn, void *arg)
+int link_layer_list(struct link *l, enum msg_layer_kind kind, const char *after, link_layers_fn *fn, void *arg)
 {
 	struct request *q = request_new(l, MSG_LAYER_LIST, arg);
 	if (!q)
@@ -169,6 +170,7 @@ int link_layer_list(struct link *l, const char *after, link_layers_fn *fn, void 
 	union msg m;
 	msg_init(&m, MSG_LAYER_LIST);
 	m.layer_list.request = q->id;
+	m.layer_list.kind = kind;
 	msg_text(m.layer_list.after, sizeof(m.layer_list.after), after);
 	return request_send(l, q, &m, -1);
 }

@@ -48,11 +48,11 @@ typedef void link_counters_fn(void *arg, const struct msg_counters *m);
 
 int link_tenant_add(struct link *l, const char *tenant, link_tenant_fn *fn, void *arg);
 
-/* bundle_fd stays the caller's. file_name: what a bundle that is one executable is called, or "". */
-int link_layer_unpack(struct link *l, int bundle_fd, const char *sha256, uint64_t max_bytes, uint64_t max_files,
-		      const char *file_name, link_layer_fn *fn, void *arg);
-int link_layer_drop(struct link *l, const char *sha256, link_dropped_fn *fn, void *arg);
-int link_layer_list(struct link *l, const char *after, link_layers_fn *fn, void *arg);
+/* bundle_fd stays the caller's: a regular file or memfd, open for reading, that nobody still writes to. */
+int link_layer_unpack(struct link *l, enum msg_layer_kind kind, int bundle_fd, const char *sha256, uint64_t max_bytes,
+		      uint64_t max_files, link_layer_fn *fn, void *arg);
+int link_layer_drop(struct link *l, enum msg_layer_kind kind, const char *sha256, link_dropped_fn *fn, void *arg);
+int link_layer_list(struct link *l, enum msg_layer_kind kind, const char *after, link_layers_fn *fn, void *arg);
 int link_stats(struct link *l, link_counters_fn *fn, void *arg);
 
 /* serve listens and answers: keeper says so in its log, and counts it as started. */

@@ -52,6 +52,9 @@ enum msg_io { MSG_IO_TALK, MSG_IO_STDOUT, MSG_IO_STDERR, MSG_IO_MAX };
 enum msg_network { MSG_NETWORK_NONE, MSG_NETWORK_MAX };
 enum msg_kill_how { MSG_KILL_TERM /* SIGTERM to the payload */, MSG_KILL_ALL /* SIGKILL to everything inside */, MSG_KILL_MAX };
 
+/* Where a layer's files are seen inside: a function's code at /code, a shared layer's at /opt. */
+enum msg_layer_kind { MSG_KIND_CODE, MSG_KIND_OPT, MSG_KIND_MAX };
+
 /* Why a layer could not be made. */
 #define MSG_LAYER_OUTCOMES(X) \
 	X(REFUSED, refused)   /* the bundle is not one we take; text says why */ \
