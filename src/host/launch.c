@@ -3,8 +3,8 @@
  *
  * The launcher and the child work at the same time: the child is cloned into
  * its namespaces and its v2 cgroup and executes fc-sandbox at once, while the
- * launcher writes the id maps, moves it into v1 groups where the host has
- * those, and opens the trees. An execve with unmapped ids would lose all
+ * launcher writes the id maps and opens the trees. Where the host has v1
+ * groups, the child enters them itself, first of all (cgroup_join). An execve with unmapped ids would lose all
  * capabilities (user_namespaces(7)), so the child makes them ambient first.
  * fc-sandbox waits for `struct go` before it needs any of this.
  *
@@ -55,6 +55,7 @@ struct child {
 	size_t nfds;
 	const struct spec *spec;
 	int join[SPEC_NS_MAX];        /* descriptors, or -1 */
+	struct cgroup_joint joint;    /* v1 groups to enter */
 	int error_fd;                 /* the status socket: a report goes there when execve fails */
 };
 
@@ -121,6 +122,9 @@ __attribute__((noreturn)) static void child_main(struct child *c)
 {
 	static const enum spec_ns order[] = { SPEC_NS_USER, SPEC_NS_IPC, SPEC_NS_UTS, SPEC_NS_CGROUP, SPEC_NS_TIME, SPEC_NS_MOUNT };
 	static char *const no_env[] = { NULL };
+	int joined = cgroup_join(&c->joint);
+	if (joined < 0)
+		child_fail(c, STAGE_ns, joined, "enter the cgroup");
 	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
 		int fd = c->join[order[i]];
 		int r = fd < 0 ? 0 : sys_setns(fd, namespaces[order[i]].flag);
@@ -221,9 +225,6 @@ static int finish_child(struct launch_state *l, struct err *err)
 		return err_set(err, errno, "open %s", path);
 	int r = write_maps(l, proc, err);
 	stamp(s, LAUNCH_maps);
-	if (r == 0 && s->has_cgroup)
-		r = cgroup_attach(&s->cgroup, s->proc.pid, err);
-	stamp(s, LAUNCH_attach);
 	if (r < 0)
 		return r;
 
@@ -377,6 +378,8 @@ static int run_phases(struct launch_state *l, const struct cgroup_host *host, st
 		r = cgroup_make(host, l->req->cgroup_path, l->req->spec, &s->cgroup, err);
 		s->has_cgroup = r == 0;
 		if (r == 0)
+			r = cgroup_joint_open(&s->cgroup, &l->child.joint, err);
+		if (r == 0)
 			cgroup_oom_mark(&s->cgroup, &s->oom_mark);
 	}
 	stamp(s, LAUNCH_cgroup);
@@ -393,6 +396,7 @@ static int run_phases(struct launch_state *l, const struct cgroup_host *host, st
 		l->child.join[SPEC_NS_NET] = -1;
 	l->child.join[SPEC_NS_PID] = -1;
 	r = clone_child(l, err);
+	cgroup_joint_close(&l->child.joint);
 	go_home(l);
 	stamp(s, LAUNCH_clone);
 	s->status_fd = take_fd(&l->status[0]);
@@ -410,6 +414,7 @@ int launch(const struct cgroup_host *host, const struct launch_req *req, struct 
 
 	int r = run_phases(&l, host, err);
 	go_home(&l);
+	cgroup_joint_close(&l.child.joint);
 	for (int i = 0; i < SPEC_NS_MAX; i++)
 		cleanup_close(&l.join[i]);
 	cleanup_close(&l.spec_fd);

@@ -22,7 +22,7 @@
 #include "sandbox/spec.h"
 
 /* Points in the launcher's own work, CLOCK_MONOTONIC and thread CPU time. */
-#define LAUNCH_PHASES(X) X(begin) X(cgroup) X(netns) X(clone) X(maps) X(attach) X(trees) X(go)
+#define LAUNCH_PHASES(X) X(begin) X(cgroup) X(netns) X(clone) X(maps) X(trees) X(go)
 enum launch_phase {
 #define X(name) LAUNCH_##name,
 	LAUNCH_PHASES(X)
