@@ -19,6 +19,7 @@ int channel_decode(const unsigned char in[CHANNEL_HEADER], struct channel_frame 
 		.flags = in[5],
 	};
 	uint32_t max;
+	uint8_t flags = 0;
 
 	switch (f.type) {
 	case CHANNEL_READY:
@@ -26,6 +27,7 @@ int channel_decode(const unsigned char in[CHANNEL_HEADER], struct channel_frame 
 		break;
 	case CHANNEL_REPLY:
 		max = CHANNEL_FRAME_MAX;
+		flags = CHANNEL_LAST;
 		break;
 	case CHANNEL_INIT_ERROR:
 	case CHANNEL_ERROR:
@@ -34,7 +36,9 @@ int channel_decode(const unsigned char in[CHANNEL_HEADER], struct channel_frame 
 	default:
 		return -EPROTO;
 	}
-	if (f.len > max || (f.flags & ~CHANNEL_LAST) || in[6] || in[7])
+	if (f.len > max || (f.flags & ~flags) || in[6] || in[7])
+		return -EPROTO;
+	if (f.type == CHANNEL_REPLY && f.len == 0 && !f.flags)
 		return -EPROTO;
 	*ret = f;
 	return 0;

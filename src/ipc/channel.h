@@ -9,8 +9,10 @@
  *
  *   bytes 0-3  len    little endian, at most CHANNEL_FRAME_MAX
  *   byte  4    type   enum channel_type
- *   byte  5    flags  CHANNEL_LAST on the last frame of a body
+ *   byte  5    flags  CHANNEL_LAST on the last frame of an EVENT or REPLY body; zero on all others
  *   bytes 6-7  zero
+ *
+ * A body of several frames has no empty one but its last, so every frame makes progress.
  *
  * caller -> runtime   INVOKE (JSON: requestId, deadlineMs, functionName, handler, memorySize, timeout),
  *                     then EVENT frames: the event, verbatim, the last one marked CHANNEL_LAST.
@@ -47,5 +49,6 @@ struct channel_frame {
 
 void channel_encode(unsigned char out[CHANNEL_HEADER], const struct channel_frame *f);
 
-/* 0, or -EPROTO: unknown type for a runtime to send, length over the limit, reserved bytes set. */
+/* Read a runtime's header. 0, or -EPROTO: a type that it may not send, a length over
+ * the type's limit, a flag or reserved byte set, an empty frame that is not the last. */
 int channel_decode(const unsigned char in[CHANNEL_HEADER], struct channel_frame *ret);

@@ -4,6 +4,10 @@
 #   %C%_test_MODULE_LDADD = libMODULE.a libbase.a $(CMOCKA_LIBS)
 UNIT =
 
+UNIT += %D%/test-channel
+%C%_test_channel_SOURCES = %D%/test-channel.c
+%C%_test_channel_LDADD = libipc.a libbase.a $(CMOCKA_LIBS)
+
 if HAVE_CMOCKA
 check_PROGRAMS += $(UNIT)
 TESTS += $(UNIT)
