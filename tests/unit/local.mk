@@ -7,6 +7,9 @@ UNIT =
 UNIT += %D%/test-channel
 %C%_test_channel_SOURCES = %D%/test-channel.c
 %C%_test_channel_LDADD = libipc.a libbase.a $(CMOCKA_LIBS)
+UNIT += %D%/test-state
+%C%_test_state_SOURCES = %D%/test-state.c
+%C%_test_state_LDADD = libhost.a libjson.a libbase.a $(CMOCKA_LIBS) $(JANSSON_LIBS) -lm
 
 if HAVE_CMOCKA
 check_PROGRAMS += $(UNIT)
