@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <math.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -44,7 +43,7 @@ static int read_number(const struct json_field *f, json_t *v, int64_t *dest, con
 		double d = json_number_value(v) * 1000;
 		if (!(d > -1e15 && d < 1e15))
 			return err_set(err, 0, "%s%s%s: %g is out of range", where, *where ? "." : "", f->name, d / 1000);
-		n = llround(d);
+		n = (int64_t)(d < 0 ? d - 0.5 : d + 0.5); /* llround(3) without libm */
 	}
 	if ((f->min || f->max) && (n < f->min || n > f->max)) {
 		double scale = f->kind == JF_MILLI ? 1000 : 1;
