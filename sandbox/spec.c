@@ -23,6 +23,8 @@ static const uint32_t record_max[SPEC_SECT_MAX] = {
 	[SPEC_SECT_IO] = 64, [SPEC_SECT_CGROUP_FILE] = 64,
 };
 
+uint32_t spec_section_limit(enum spec_section which) { return record_max[which]; }
+
 #define FAIL(text)             \
 	do {                   \
 		*what = text;  \

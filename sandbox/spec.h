@@ -290,8 +290,11 @@ enum sandbox_fd { SANDBOX_FD_SPEC, SANDBOX_FD_STATUS, SANDBOX_FD_PAYLOAD, SANDBO
  * first field that is not (a static string). data must be 8-byte aligned. */
 int spec_check(const void *data, size_t size, const char **what);
 
-/* The same for a payload. On success *argv_off is 0 and the words can be walked with payload_next(). */
+/* The same for a payload. */
 int payload_check(const void *data, size_t size, const char **what);
+
+/* Most records a section may have. */
+uint32_t spec_section_limit(enum spec_section which);
 
 static inline const char *spec_text(const struct spec *s, spec_str str)
 {
