@@ -35,7 +35,7 @@ enum {
 	FUNCTION_ENV_MAX = 128,            /* variables */
 	FUNCTION_ENV_BYTES_MAX = 4096,     /* names and values in all */
 	FUNCTION_LAYERS_MAX = 5,
-	FUNCTION_LAYER_NAME_MAX = 192,
+	FUNCTION_LAYER_NAME_LEN = 71,      /* "sha256:" and 64 hex digits */
 	FUNCTION_MEMORY_MB_MIN = 64, FUNCTION_MEMORY_MB_MAX = 65536, FUNCTION_MEMORY_MB = 512,
 	FUNCTION_CPU_MILLI_MIN = 50, FUNCTION_CPU_MILLI_MAX = 64000,
 	FUNCTION_DISK_MB_MIN = 1, FUNCTION_DISK_MB_MAX = 65536, FUNCTION_DISK_MB = 512,
@@ -56,12 +56,11 @@ struct function {
 	uint32_t cpu_milli;                /* 0: no limit */
 	uint32_t disk_mb;                  /* size of /tmp */
 	uint32_t timeout_s;
-	bool internet_access;              /* accepted and kept; without a tenant network it gives none */
 	char *initializer;                 /* handler run once before the first call, or NULL */
 	uint32_t initializer_timeout_s;
 	struct function_env *env;
 	size_t nenv;
-	char **layers;
+	char **layers;                     /* blobs, "sha256:<64 hex>", the first on top */
 	size_t nlayers;
 };
 
@@ -86,13 +85,13 @@ struct function_code {
 int function_code_parse(json_t *object, struct function_code *ret, struct err *err);
 
 /* The stable object of the API (keys in a fixed order): a new reference, or NULL without memory.
- * function_parse() reads it back to an equal function. */
+ * function_parse() reads it back to an equal function. Print it with JSON_REAL_PRECISION(6) (cpu). */
 json_t *function_to_json(const struct function *f);
 
 const char *function_runtime_name(enum function_runtime runtime);
 /* "python3": below images/; NULL for stdio. */
 const char *function_runtime_dir(enum function_runtime runtime);
-/* 0, or -EINVAL with err naming the ones that are served ("python3.10" is python3, "custom" is refused as not served yet). */
+/* 0, or -EINVAL with err naming the ones that are served ("custom" is refused as not served yet). */
 int function_runtime_parse(const char *name, enum function_runtime *ret, struct err *err);
 
 /* May a user set it? 0 or -EINVAL with err set: [A-Za-z_][A-Za-z0-9_]*, not FC_* */

@@ -21,10 +21,9 @@ enum policy_verdict {
 	POLICY_ALLOW,
 	POLICY_EPERM,    /* known and denied */
 	POLICY_CLONE,    /* allowed without CLONE_NEW* */
-	POLICY_IOCTL,    /* allowed but for TIOCSTI, TIOCLINUX and friends */
-	POLICY_SOCKET,   /* AF_UNIX, AF_INET, AF_INET6 and a NETLINK_ROUTE socket; else EAFNOSUPPORT */
-	POLICY_PERSONALITY, /* PER_LINUX, its no-randomisation variant and the query */
-	POLICY_PRCTL,    /* allowed but for a few options */
+	POLICY_IOCTL,    /* allowed but for TIOCSTI and TIOCLINUX */
+	POLICY_SOCKET,   /* AF_UNIX, TCP, UDP and ping over AF_INET and AF_INET6, NETLINK_ROUTE */
+	POLICY_PERSONALITY, /* PER_LINUX and the query */
 	POLICY_VERDICT_MAX
 };
 

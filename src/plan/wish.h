@@ -83,7 +83,7 @@ int plan_function(const struct function_wish *w, struct buf *spec, struct err *e
 /* How many descriptors the payload gets: 3, and the channel for the native runtimes. */
 uint32_t wish_payload_fds(enum function_runtime runtime);
 
-/* Facts about the instance that its environment tells (CONTRACTS.md 2); NULL leaves a variable out. */
+/* Facts about the instance that its environment tells; NULL leaves a variable out. */
 struct function_start {
 	const struct function *function;
 	const char *entry;              /* stdio without a handler: the executable below /code the caller found; NULL: "bootstrap" */

@@ -1,0 +1,573 @@
+#include "plan/function.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/str.h"
+
+static const char *const runtime_names[] = {
+#define X(upper, lower, dir) [FUNCTION_##upper] = #lower,
+	FUNCTION_RUNTIMES(X)
+#undef X
+};
+_Static_assert(ARRAY_LEN(runtime_names) == FUNCTION_RUNTIME_MAX, "a name for each runtime");
+
+static const char *const runtime_dirs[FUNCTION_RUNTIME_MAX] = {
+#define X(upper, lower, dir) [FUNCTION_##upper] = dir,
+	FUNCTION_RUNTIMES(X)
+#undef X
+};
+
+const char *function_runtime_name(enum function_runtime runtime) { return runtime_names[runtime]; }
+const char *function_runtime_dir(enum function_runtime runtime) { return runtime_dirs[runtime]; }
+
+/* A function as json_read() leaves it: everything borrowed. */
+struct body {
+	const char *name, *description, *runtime, *handler, *isolation;
+	int64_t memory_mb, cpu_milli, disk_mb, timeout_s, concurrency;
+	bool internet;
+	json_t *code, *lifecycle, *env, *layers, *custom;
+	json_t *unserved[16];
+};
+
+#define BODY(member) offsetof(struct body, member)
+#define UNSERVED(i, name) { name, JF_ANY, BODY(unserved[i]), false, 0, 0 }
+
+/* fcnode-function(5) lists these in the same order. */
+static const struct json_field body_fields[] = {
+	{ "functionName", JF_STR, BODY(name), false, 0, 0 },
+	{ "description", JF_STR, BODY(description), false, 0, 0 },
+	{ "runtime", JF_STR, BODY(runtime), false, 0, 0 },
+	{ "handler", JF_STR, BODY(handler), false, 0, 0 },
+	{ "memorySize", JF_INT, BODY(memory_mb), false, FUNCTION_MEMORY_MB_MIN, FUNCTION_MEMORY_MB_MAX },
+	{ "cpu", JF_MILLI, BODY(cpu_milli), false, FUNCTION_CPU_MILLI_MIN, FUNCTION_CPU_MILLI_MAX },
+	{ "diskSize", JF_INT, BODY(disk_mb), false, FUNCTION_DISK_MB_MIN, FUNCTION_DISK_MB_MAX },
+	{ "timeout", JF_INT, BODY(timeout_s), false, 1, FUNCTION_TIMEOUT_S_MAX },
+	{ "environmentVariables", JF_OBJECT, BODY(env), false, 0, 0 },
+	{ "instanceIsolationMode", JF_STR, BODY(isolation), false, 0, 0 },
+	{ "instanceConcurrency", JF_INT, BODY(concurrency), false, 0, 0 },
+	{ "instanceLifecycleConfig", JF_OBJECT, BODY(lifecycle), false, 0, 0 },
+	{ "layers", JF_ARRAY, BODY(layers), false, 0, 0 },
+	{ "internetAccess", JF_BOOL, BODY(internet), false, 0, 0 },
+	{ "code", JF_OBJECT, BODY(code), false, 0, 0 },
+	{ "customRuntimeConfig", JF_OBJECT, BODY(custom), false, 0, 0 },
+	UNSERVED(0, "customContainerConfig"),
+	UNSERVED(1, "customDNS"),
+	UNSERVED(2, "disableOndemand"),
+	UNSERVED(3, "gpuConfig"),
+	UNSERVED(4, "idleTimeout"),
+	UNSERVED(5, "logConfig"),
+	UNSERVED(6, "nasConfig"),
+	UNSERVED(7, "ossMountConfig"),
+	UNSERVED(8, "polarFsConfig"),
+	UNSERVED(9, "role"),
+	UNSERVED(10, "sessionAffinity"),
+	UNSERVED(11, "sessionAffinityConfig"),
+	UNSERVED(12, "tags"),
+	UNSERVED(13, "tracingConfig"),
+	UNSERVED(14, "vpcBinding"),
+	UNSERVED(15, "vpcConfig"),
+	{ NULL, 0, 0, false, 0, 0 },
+};
+
+static int not_served(struct err *err, const char *field)
+{
+	err_set(err, 0, "%s: not served yet", field);
+	return err_hint(err, "leave %s out", field);
+}
+
+/* false, 0, "", {} and []: what a client library sends for a field nobody set. */
+static bool says_nothing(const json_t *v)
+{
+	switch (json_typeof(v)) {
+	case JSON_OBJECT:
+		return json_object_size(v) == 0;
+	case JSON_ARRAY:
+		return json_array_size(v) == 0;
+	case JSON_STRING:
+		return json_string_length(v) == 0;
+	case JSON_INTEGER:
+		return json_integer_value(v) == 0;
+	case JSON_REAL:
+		return json_real_value(v) == 0;
+	default:
+		return !json_is_true(v);
+	}
+}
+
+static int check_unserved(const struct body *b, struct err *err)
+{
+	for (const struct json_field *f = body_fields; f->name; f++) {
+		if (f->kind != JF_ANY)
+			continue;
+		const json_t *v = *(json_t *const *)((const char *)b + f->offset);
+		if (v && !says_nothing(v))
+			return not_served(err, f->name);
+	}
+	if (b->isolation && strcmp(b->isolation, "REQUEST_EXCLUSIVE") != 0) {
+		err_set(err, 0, "instanceIsolationMode: %.32s is not served yet", b->isolation);
+		return err_hint(err, "REQUEST_EXCLUSIVE (a fresh sandbox for each invocation) is");
+	}
+	if (b->concurrency != 1) {
+		err_set(err, 0, "instanceConcurrency: %lld is not served yet", (long long)b->concurrency);
+		return err_hint(err, "1 is: a sandbox answers one invocation");
+	}
+	if (b->internet) {
+		err_set(err, 0, "internetAccess: true is not served yet");
+		return err_hint(err, "a sandbox has only its own loopback; leave internetAccess out");
+	}
+	if (b->custom && json_object_size(b->custom)) {
+		err_set(err, 0, "customRuntimeConfig: belongs to runtime custom, which is not served yet");
+		return err_hint(err, "with runtime stdio the handler names the program to run");
+	}
+	return 0;
+}
+
+int function_runtime_parse(const char *name, enum function_runtime *ret, struct err *err)
+{
+	for (int i = 0; i < FUNCTION_RUNTIME_MAX; i++) {
+		if (strcmp(name, runtime_names[i]) == 0) {
+			*ret = (enum function_runtime)i;
+			return 0;
+		}
+	}
+	static const char *const later[] = { "custom", "provided", "java", "php", "go", "dotnet", "python3.", "nodejs" };
+	bool known = false;
+	for (size_t i = 0; i < ARRAY_LEN(later); i++)
+		known |= str_starts(name, later[i]);
+	err_set(err, 0, "runtime: %.32s is %s", name, known ? "not served yet" : "unknown");
+	return err_hint(err, "served are stdio (any program), python3 and nodejs (in the version the image has)");
+}
+
+/* Replace an owned string; "" and NULL both mean "not given". */
+static int set_text(char **field, const char *text, size_t max, const char *name, struct err *err)
+{
+	size_t len = strlen(text);
+	if (len > max)
+		return err_set(err, 0, "%s: %zu bytes long; at most %zu are allowed", name, len, max);
+	char *copy = len ? strdup(text) : NULL;
+	if (len && !copy)
+		return err_set(err, ENOMEM, "%s", name);
+	free(*field);
+	*field = copy;
+	return 0;
+}
+
+int function_env_check(const char *name, const char *value, struct err *err)
+{
+	bool ok = isalpha((unsigned char)*name) || *name == '_';
+	for (const char *p = name; *p && ok; p++)
+		ok = isalnum((unsigned char)*p) || *p == '_';
+	if (!ok)
+		return err_set(err, 0, "environmentVariables: %.64s is no name (letters, digits and _, no digit first)",
+			       *name ? name : "\"\"");
+	if (str_starts(name, "FC_"))
+		return err_set(err, 0, "environmentVariables: %.64s: names that begin with FC_ are reserved", name);
+	if (strlen(name) + strlen(value) > FUNCTION_ENV_BYTES_MAX)
+		return err_set(err, 0, "environmentVariables: %.64s: over the limit of %d bytes for all names and values",
+			       name, FUNCTION_ENV_BYTES_MAX);
+	return 0;
+}
+
+static void env_free(struct function_env *env, size_t nenv)
+{
+	for (size_t i = 0; i < nenv; i++) {
+		free(env[i].name);
+		free(env[i].value);
+	}
+	free(env);
+}
+
+/* Where name is, or where it belongs: the list is sorted, so that equal sets are equal text. */
+static size_t env_find(const struct function *f, const char *name, bool *found)
+{
+	size_t i = 0;
+	int order = 1;
+	while (i < f->nenv && (order = strcmp(f->env[i].name, name)) < 0)
+		i++;
+	*found = i < f->nenv && order == 0;
+	return i;
+}
+
+static size_t env_bytes(const struct function *f)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < f->nenv; i++)
+		n += strlen(f->env[i].name) + strlen(f->env[i].value);
+	return n;
+}
+
+int function_env_set(struct function *f, const char *name, const char *value, struct err *err)
+{
+	int r = function_env_check(name, value, err);
+	if (r < 0)
+		return r;
+	bool found;
+	size_t at = env_find(f, name, &found);
+	size_t bytes = env_bytes(f) + strlen(value) + (found ? 0 : strlen(name)) - (found ? strlen(f->env[at].value) : 0);
+	if (bytes > FUNCTION_ENV_BYTES_MAX)
+		return err_set(err, 0, "environmentVariables: %zu bytes of names and values; at most %d are allowed",
+			       bytes, FUNCTION_ENV_BYTES_MAX);
+	if (!found && f->nenv >= FUNCTION_ENV_MAX)
+		return err_set(err, 0, "environmentVariables: more than %d variables", FUNCTION_ENV_MAX);
+
+	autofree char *value_copy = strdup(value);
+	if (found && value_copy) {
+		free(f->env[at].value);
+		f->env[at].value = take_ptr(value_copy);
+		return 0;
+	}
+	autofree char *name_copy = strdup(name);
+	struct function_env *env = realloc(f->env, (f->nenv + 1) * sizeof(*env));
+	if (env)
+		f->env = env;
+	if (!env || !name_copy || !value_copy)
+		return err_set(err, ENOMEM, "environmentVariables");
+	memmove(&env[at + 1], &env[at], (f->nenv - at) * sizeof(*env));
+	env[at] = (struct function_env){ take_ptr(name_copy), take_ptr(value_copy) };
+	f->nenv++;
+	return 0;
+}
+
+static int set_env(struct function *f, json_t *object, struct err *err)
+{
+	env_free(f->env, f->nenv);
+	f->env = NULL;
+	f->nenv = 0;
+
+	const char *name;
+	json_t *value;
+	json_object_foreach(object, name, value) {
+		if (!json_is_string(value) || strlen(json_string_value(value)) != json_string_length(value))
+			return err_set(err, 0, "environmentVariables.%.64s: must be a string", name);
+		int r = function_env_set(f, name, json_string_value(value), err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static bool is_blob(const char *name) { return str_starts(name, "sha256:") && str_is_hex(name + 7, 64); }
+
+static void layers_free(char **layers, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(layers[i]);
+	free(layers);
+}
+
+static int set_layers(struct function *f, json_t *array, struct err *err)
+{
+	layers_free(f->layers, f->nlayers);
+	f->layers = NULL;
+	f->nlayers = 0;
+
+	size_t n = json_array_size(array);
+	if (n > FUNCTION_LAYERS_MAX)
+		return err_set(err, 0, "layers: %zu given; at most %d are allowed", n, FUNCTION_LAYERS_MAX);
+	f->layers = n ? calloc(n, sizeof(*f->layers)) : NULL;
+	if (n && !f->layers)
+		return err_set(err, ENOMEM, "layers");
+	for (size_t i = 0; i < n; i++) {
+		const char *name = json_string_value(json_array_get(array, i));
+		if (!name)
+			return err_set(err, 0, "layers[%zu]: must be a string", i);
+		if (!is_blob(name)) {
+			err_set(err, 0, "layers[%zu]: %.80s: layers by name and version are not served yet", i, name);
+			return err_hint(err, "name the blob: sha256: and 64 hex digits");
+		}
+		f->layers[i] = strdup(name);
+		if (!f->layers[i])
+			return err_set(err, ENOMEM, "layers");
+		f->nlayers++;
+	}
+	return 0;
+}
+
+struct hook {
+	const char *handler;
+	json_t *command;
+	int64_t timeout_s;
+};
+
+static int read_hook(json_t *object, const char *where, struct hook *ret, struct err *err)
+{
+	static const struct json_field fields[] = {
+		{ "handler", JF_STR, offsetof(struct hook, handler), false, 0, 0 },
+		{ "timeout", JF_INT, offsetof(struct hook, timeout_s), false, 1, FUNCTION_INIT_TIMEOUT_S_MAX },
+		{ "command", JF_ARRAY, offsetof(struct hook, command), false, 0, 0 },
+		{ NULL, 0, 0, false, 0, 0 },
+	};
+	int r = json_read(object, fields, 0, ret, where, err);
+	if (r < 0)
+		return r;
+	if (ret->command && json_array_size(ret->command)) {
+		err_set(err, 0, "%s.command: not served yet", where);
+		return err_hint(err, "name a handler");
+	}
+	return 0;
+}
+
+/* Replaces the whole object, as the API does. */
+static int set_lifecycle(struct function *f, json_t *object, struct err *err)
+{
+	struct { json_t *initializer, *pre_stop; } raw = { NULL, NULL };
+	static const struct json_field fields[] = {
+		{ "initializer", JF_OBJECT, 0, false, 0, 0 },
+		{ "preStop", JF_OBJECT, sizeof(json_t *), false, 0, 0 },
+		{ NULL, 0, 0, false, 0, 0 },
+	};
+	struct hook init = { .timeout_s = FUNCTION_INIT_TIMEOUT_S }, stop = { .timeout_s = 1 };
+
+	int r = json_read(object, fields, 0, &raw, "instanceLifecycleConfig", err);
+	if (r == 0 && raw.initializer)
+		r = read_hook(raw.initializer, "instanceLifecycleConfig.initializer", &init, err);
+	if (r == 0 && raw.pre_stop)
+		r = read_hook(raw.pre_stop, "instanceLifecycleConfig.preStop", &stop, err);
+	if (r < 0)
+		return r;
+	if (stop.handler && *stop.handler)
+		return not_served(err, "instanceLifecycleConfig.preStop");
+	f->initializer_timeout_s = (uint32_t)init.timeout_s;
+	return set_text(&f->initializer, init.handler ? init.handler : "", FUNCTION_HANDLER_MAX,
+			"instanceLifecycleConfig.initializer.handler", err);
+}
+
+/* A path below /code that cannot leave it. */
+static bool is_code_path(const char *path)
+{
+	if (*path == '/')
+		return false;
+	for (const char *p = path; *p; p += strcspn(p, "/"), p += *p == '/')
+		if (p[0] == '.' && p[1] == '.' && (p[2] == '/' || p[2] == '\0'))
+			return false;
+	return true;
+}
+
+/* module.function; the module may have slashes: lib/index.handler */
+static bool is_module_function(const char *handler)
+{
+	const char *dot = strrchr(handler, '.');
+	if (!is_code_path(handler) || !dot || dot == handler || !dot[1] || strchr(dot, '/'))
+		return false;
+	for (const char *p = handler; *p; p++)
+		if (!isalnum((unsigned char)*p) && !strchr("_$-./", *p))
+			return false;
+	return true;
+}
+
+/* Rules between fields, on the whole function. */
+static int check_whole(const struct function *f, struct err *err)
+{
+	const char *runtime = function_runtime_name(f->runtime);
+
+	if (!f->name)
+		return err_set(err, 0, "functionName: missing");
+	if (f->runtime == FUNCTION_STDIO) {
+		if (f->handler && !is_code_path(f->handler))
+			return err_set(err, 0, "handler: %s: with runtime stdio it is a path below /code", f->handler);
+		if (f->initializer) {
+			err_set(err, 0, "instanceLifecycleConfig.initializer: runtime stdio has none");
+			return err_hint(err, "let the program initialise itself before it reads the event");
+		}
+		return 0;
+	}
+	if (!f->handler) {
+		err_set(err, 0, "handler: missing; runtime %s needs module.function", runtime);
+		return err_hint(err, "for example index.handler");
+	}
+	if (!is_module_function(f->handler)) {
+		err_set(err, 0, "handler: %s: runtime %s needs module.function", f->handler, runtime);
+		return err_hint(err, "for example index.handler");
+	}
+	if (f->initializer && !is_module_function(f->initializer))
+		return err_set(err, 0, "instanceLifecycleConfig.initializer.handler: %s: runtime %s needs module.function",
+			       f->initializer, runtime);
+	return 0;
+}
+
+static int set_name(struct function *f, const char *name, struct err *err)
+{
+	if (!str_is_name(name, FUNCTION_NAME_MAX)) {
+		err_set(err, 0, "functionName: %.80s is no name", *name ? name : "\"\"");
+		return err_hint(err, "1 to %d letters, digits, _ and -, with a letter or _ first", FUNCTION_NAME_MAX);
+	}
+	if (f->name && strcmp(f->name, name) != 0)
+		return err_set(err, 0, "functionName: %.80s: function %s cannot be renamed", name, f->name);
+	return set_text(&f->name, name, FUNCTION_NAME_MAX, "functionName", err);
+}
+
+/* Set what the object names. *f may be left half changed: callers work on a copy. */
+static int apply(struct function *f, json_t *object, struct err *err)
+{
+	struct body b = {
+		.memory_mb = f->memory_mb, .cpu_milli = f->cpu_milli, .disk_mb = f->disk_mb,
+		.timeout_s = f->timeout_s, .concurrency = 1,
+	};
+	int r = json_read(object, body_fields, 0, &b, "", err);
+	if (r == 0)
+		r = check_unserved(&b, err);
+	if (r == 0 && b.name)
+		r = set_name(f, b.name, err);
+	if (r == 0 && b.runtime)
+		r = function_runtime_parse(b.runtime, &f->runtime, err);
+	if (r == 0 && b.description)
+		r = set_text(&f->description, b.description, FUNCTION_DESCRIPTION_MAX, "description", err);
+	if (r == 0 && b.handler)
+		r = set_text(&f->handler, b.handler, FUNCTION_HANDLER_MAX, "handler", err);
+	if (r == 0 && b.env)
+		r = set_env(f, b.env, err);
+	if (r == 0 && b.layers)
+		r = set_layers(f, b.layers, err);
+	if (r == 0 && b.lifecycle)
+		r = set_lifecycle(f, b.lifecycle, err);
+	f->memory_mb = (uint32_t)b.memory_mb;
+	f->cpu_milli = (uint32_t)b.cpu_milli;
+	f->disk_mb = (uint32_t)b.disk_mb;
+	f->timeout_s = (uint32_t)b.timeout_s;
+	return r < 0 ? r : check_whole(f, err);
+}
+
+void function_init(struct function *f)
+{
+	*f = (struct function){
+		.memory_mb = FUNCTION_MEMORY_MB, .disk_mb = FUNCTION_DISK_MB, .timeout_s = FUNCTION_TIMEOUT_S,
+		.initializer_timeout_s = FUNCTION_INIT_TIMEOUT_S,
+	};
+}
+
+void function_fini(struct function *f)
+{
+	free(f->name);
+	free(f->description);
+	free(f->handler);
+	free(f->initializer);
+	env_free(f->env, f->nenv);
+	layers_free(f->layers, f->nlayers);
+	memset(f, 0, sizeof(*f));
+}
+
+static bool is_given(json_t *object, const char *name)
+{
+	json_t *v = json_object_get(object, name);
+	return v && !json_is_null(v);
+}
+
+int function_parse(json_t *object, const char *name, struct function *ret, struct err *err)
+{
+	_cleanup_(function_fini) struct function f;
+	function_init(&f);
+	int r = 0;
+	if (!json_is_object(object))
+		r = err_set(err, 0, "a function must be an object");
+	else if (name && !is_given(object, "functionName"))
+		r = set_name(&f, name, err);
+	if (r == 0 && !is_given(object, "runtime")) {
+		err_set(err, 0, "runtime: missing");
+		r = err_hint(err, "stdio, python3 or nodejs");
+	}
+	if (r == 0)
+		r = apply(&f, object, err);
+	if (r < 0)
+		return r;
+	*ret = f;
+	memset(&f, 0, sizeof(f));
+	return 0;
+}
+
+int function_update(struct function *f, json_t *object, struct err *err)
+{
+	_cleanup_(function_fini) struct function copy;
+	memset(&copy, 0, sizeof(copy));
+	autojson json_t *now = function_to_json(f);
+	if (!now)
+		return err_set(err, ENOMEM, "function %s", f->name);
+	int r = function_parse(now, NULL, &copy, err);
+	if (r == 0)
+		r = apply(&copy, object, err);
+	if (r < 0)
+		return r;
+	struct function old = *f;
+	*f = copy;
+	copy = old;
+	return 0;
+}
+
+int function_code_parse(json_t *object, struct function_code *ret, struct err *err)
+{
+	struct raw {
+		struct function_code code;
+		json_t *checksum, *bucket, *key;
+	} raw = { { NULL, NULL }, NULL, NULL, NULL };
+	static const struct json_field fields[] = {
+		{ "zipFile", JF_STR, offsetof(struct raw, code.zip_base64), false, 0, 0 },
+		{ "blob", JF_STR, offsetof(struct raw, code.blob), false, 0, 0 },
+		{ "checksum", JF_ANY, offsetof(struct raw, checksum), false, 0, 0 },
+		{ "ossBucketName", JF_ANY, offsetof(struct raw, bucket), false, 0, 0 },
+		{ "ossObjectName", JF_ANY, offsetof(struct raw, key), false, 0, 0 },
+		{ NULL, 0, 0, false, 0, 0 },
+	};
+
+	*ret = (struct function_code){ NULL, NULL };
+	json_t *code = json_object_get(object, "code");
+	if (!code || json_is_null(code))
+		return 0;
+	int r = json_read(code, fields, 0, &raw, "code", err);
+	if (r < 0)
+		return r;
+	if (raw.checksum && !says_nothing(raw.checksum))
+		return not_served(err, "code.checksum");
+	if ((raw.bucket && !says_nothing(raw.bucket)) || (raw.key && !says_nothing(raw.key)))
+		return not_served(err, "code.ossBucketName");
+	if (raw.code.zip_base64 && raw.code.blob)
+		return err_set(err, 0, "code: both zipFile and blob are given");
+	if (raw.code.blob && !is_blob(raw.code.blob))
+		return err_set(err, 0, "code.blob: must be sha256: and 64 hex digits");
+	*ret = raw.code;
+	return 0;
+}
+
+/* Whole numbers stay whole, so that the text of a stored function is stable. */
+static json_t *milli_json(uint32_t milli)
+{
+	return milli % 1000 ? json_real(milli / 1000.0) : json_integer(milli / 1000);
+}
+
+static int put_lists(const struct function *f, json_t *o)
+{
+	json_t *env = json_object();
+	int r = json_object_set_new(o, "environmentVariables", env);
+	for (size_t i = 0; i < f->nenv && r == 0; i++)
+		r = json_object_set_new(env, f->env[i].name, json_string(f->env[i].value));
+	json_t *layers = json_array();
+	r |= json_object_set_new(o, "layers", layers);
+	for (size_t i = 0; i < f->nlayers && r == 0; i++)
+		r = json_array_append_new(layers, json_string(f->layers[i]));
+	return r;
+}
+
+json_t *function_to_json(const struct function *f)
+{
+	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:s}", "functionName", f->name, "description",
+			      f->description ? f->description : "", "runtime", function_runtime_name(f->runtime),
+			      "handler", f->handler ? f->handler : "", "memorySize", (int)f->memory_mb, "diskSize",
+			      (int)f->disk_mb, "timeout", (int)f->timeout_s, "instanceConcurrency", 1,
+			      "instanceIsolationMode", "REQUEST_EXCLUSIVE");
+	int r = o ? 0 : -1;
+	if (r == 0 && f->cpu_milli)
+		r = json_object_set_new(o, "cpu", milli_json(f->cpu_milli));
+	if (r == 0)
+		r = put_lists(f, o);
+	if (r == 0 && f->initializer)
+		r = json_object_set_new(o, "instanceLifecycleConfig",
+					json_pack("{s:{s:s, s:i}}", "initializer", "handler", f->initializer,
+						  "timeout", (int)f->initializer_timeout_s));
+	if (r == 0)
+		return o;
+	json_decref(o);
+	return NULL;
+}

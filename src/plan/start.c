@@ -1,0 +1,134 @@
+/* The payload half of a function's start (wish.h): argv, env and cwd. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "plan/compile.h"
+#include "plan/wish.h"
+
+enum { ENV_MAX = 64 + FUNCTION_ENV_MAX };
+
+/* "K=V" words, each name once: getenv(3) finds the first, a shell the last. */
+struct env {
+	char *words[ENV_MAX + 1];
+	size_t n;
+	int status;
+};
+
+static void env_fini(struct env *e)
+{
+	for (size_t i = 0; i < e->n; i++)
+		free(e->words[i]);
+}
+
+static void env_put(struct env *e, char *word)
+{
+	if (!word) {
+		e->status = -ENOMEM;
+		return;
+	}
+	size_t len = strcspn(word, "=");
+	for (size_t i = 0; i < e->n; i++) {
+		if (strncmp(e->words[i], word, len + 1) == 0) {
+			free(e->words[i]);
+			e->words[i] = word;
+			return;
+		}
+	}
+	if (e->n == ENV_MAX) {
+		free(word);
+		e->status = -E2BIG;
+		return;
+	}
+	e->words[e->n++] = word;
+	e->words[e->n] = NULL;
+}
+
+static void env_set(struct env *e, const char *name, const char *value)
+{
+	char *word = NULL;
+	if (value && asprintf(&word, "%s=%s", name, value) < 0)
+		word = NULL;
+	if (value)
+		env_put(e, word);
+}
+
+static void env_number(struct env *e, const char *name, uint64_t value)
+{
+	char text[24];
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+	env_set(e, name, text);
+}
+
+/* The variables of a Function Compute runtime, the same for every kind. */
+static void put_platform(struct env *e, const struct function_start *s)
+{
+	const struct function *f = s->function;
+	const char *version = s->version_id ? s->version_id : "LATEST";
+
+	env_set(e, "PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin:/opt/bin");
+	env_set(e, "HOME", "/tmp");
+	env_set(e, "LANG", "C.UTF-8");
+	if (f->nlayers)
+		env_set(e, "LD_LIBRARY_PATH", "/opt/lib");
+	for (size_t i = 0; i < f->nenv; i++)
+		env_set(e, f->env[i].name, f->env[i].value);
+
+	env_set(e, "FC_FUNC_CODE_PATH", "/code");
+	env_set(e, "FC_FUNCTION_NAME", f->name);
+	env_set(e, "FC_FUNCTION_HANDLER", f->handler ? f->handler : "");
+	env_number(e, "FC_FUNCTION_MEMORY_SIZE", f->memory_mb);
+	env_number(e, "FC_TIMEOUT", f->timeout_s);
+	env_set(e, "FC_RUNTIME", function_runtime_name(f->runtime));
+	env_set(e, "FC_FUNCTION_VERSION", version);
+	env_set(e, "FC_VER_ID", version);
+	env_set(e, "FC_QUALIFIER", s->qualifier);
+	env_set(e, "FC_INSTANCE_ID", s->instance_id);
+	env_set(e, "FC_ACCOUNT_ID", s->account_id);
+	env_set(e, "FC_REGION", s->region);
+	if (f->initializer) {
+		env_set(e, "FC_FUNCTION_INITIALIZER", f->initializer);
+		env_number(e, "FC_INITIALIZATION_TIMEOUT", f->initializer_timeout_s);
+	}
+	if (f->runtime != FUNCTION_STDIO)
+		env_number(e, "FC_CHANNEL_FD", WISH_CHANNEL_FD);
+}
+
+static int env_build(struct env *e, const struct function_start *s, struct err *err)
+{
+	put_platform(e, s);
+	for (const char *const *x = s->extra_env; x && *x; x++) {
+		if (**x == '=' || !strchr(*x, '='))
+			return err_set(err, 0, "environment variable %.64s: must be NAME=VALUE", *x);
+		env_put(e, strdup(*x));
+	}
+	if (e->status < 0)
+		return err_set(err, -e->status, "the function's environment (at most %d variables)", ENV_MAX);
+	return 0;
+}
+
+int plan_function_payload(const struct function_start *s, struct buf *payload, struct err *err)
+{
+	const struct function *f = s->function;
+	_cleanup_(env_fini) struct env e = { .n = 0, .status = 0 };
+	int r = env_build(&e, s, err);
+	if (r < 0)
+		return r;
+
+	autofree char *program = NULL;
+	const char *entry = f->handler ? f->handler : s->entry ? s->entry : "bootstrap";
+	if (f->runtime == FUNCTION_STDIO && asprintf(&program, "/code/%s", entry) < 0) {
+		program = NULL;
+		return err_set(err, ENOMEM, "the function's arguments");
+	}
+	const char *const stdio[] = { program, NULL };
+	/* -I: nothing from the environment or the working directory changes what the runtime imports. */
+	static const char *const python3[] = { "/usr/bin/python3", "-I", "/var/fc/runtime/fc_runtime.py", NULL };
+	static const char *const nodejs[] = { "/usr/bin/node", "/var/fc/runtime/fc-runtime.js", NULL };
+	const char *const *const argv[FUNCTION_RUNTIME_MAX] = {
+		[FUNCTION_STDIO] = stdio, [FUNCTION_PYTHON3] = python3, [FUNCTION_NODEJS] = nodejs,
+	};
+	return payload_build(argv[f->runtime], (const char *const *)e.words, "/code", payload, err);
+}
