@@ -4,3 +4,4 @@ include tests/fuzz/local.mk
 include tests/lint/local.mk
 include tests/bench/local.mk
 include tests/runtimes/local.mk
+include tests/kernel/local.mk

@@ -191,7 +191,7 @@ static void describe(struct cgroup_host *h, const char *dir)
 	size_t len = strlen(dir);
 	while (len > 1 && dir[len - 1] == '/')
 		len--;
-	if (snprintf(h->v2_path, sizeof(h->v2_path), "%.*s/" CGROUP_ROOT, (int)len, dir) >= (int)sizeof(h->v2_path))
+	if (snprintf(h->v2_path, sizeof(h->v2_path), "%.*s%s", (int)len, dir, h->top ? "" : "/" CGROUP_ROOT) >= (int)sizeof(h->v2_path))
 		str_copy(h->v2_path, sizeof(h->v2_path), "(long path)/" CGROUP_ROOT);
 }
 
@@ -199,7 +199,9 @@ static void describe(struct cgroup_host *h, const char *dir)
 static int place_unified(struct cgroup_host *h, const struct cgroup_mount *m, const char *root, struct err *err)
 {
 	char dir[512];
-	if (root) {
+	if (h->top) {
+		str_copy(dir, sizeof(dir), m->point);
+	} else if (root) {
 		str_copy(dir, sizeof(dir), root);
 	} else if (geteuid() == 0 && is_real_root(h->v2_fd)) {
 		str_copy(dir, sizeof(dir), m->point);
@@ -213,7 +215,7 @@ static int place_unified(struct cgroup_host *h, const struct cgroup_mount *m, co
 		h->own_group = true;
 	}
 	int fd = open_mount(dir, true);
-	if (fd < 0 && root) {
+	if (fd < 0 && root && !h->top) {
 		err_set(err, -fd, "use %s as the cgroup root", root);
 		return err_hint(err, "give an existing directory of a cgroup2 mount");
 	}
@@ -227,7 +229,7 @@ static int place_unified(struct cgroup_host *h, const struct cgroup_mount *m, co
 	h->writable = can_make(fd);
 	if (!h->writable)
 		snprintf(h->why, sizeof(h->why), "%.180s is not writable for uid %d (not delegated)", dir, (int)geteuid());
-	if (root && !h->writable)
+	if (root && !h->top && !h->writable)
 		return err_set(err, EACCES, "make groups in %s", root);
 	return 0;
 }
@@ -286,6 +288,7 @@ int cgroup_host_init(struct cgroup_host *h, const char *root, struct err *err)
 
 	memset(h, 0, sizeof(*h));
 	h->v2_fd = -1;
+	h->top = root && strcmp(root, CGROUP_ROOT_TOP) == 0;
 	for (int c = 0; c < CGROUP_CONTROLLER_MAX; c++)
 		h->v1_fd[c] = -1;
 	int n = read_mounts(mounts, ARRAY_LEN(mounts), err);
@@ -302,12 +305,12 @@ int cgroup_host_init(struct cgroup_host *h, const char *root, struct err *err)
 	if (h->v2_fd < 0) {
 		none(h, v1 ? "no cgroup2 file system is mounted, and this user cannot mount one" :
 			     "no cgroup file system is mounted");
-		return root ? err_set(err, ENOENT, "use %s as the cgroup root: %s", root, h->why) : 0;
+		return root && !h->top ? err_set(err, ENOENT, "use %s as the cgroup root: %s", root, h->why) : 0;
 	}
 	int r;
 	if (v1) {
 		h->mode = CGROUP_HYBRID;
-		if (root) {
+		if (root && !h->top) {
 			err_set(err, EINVAL, "use %s as the cgroup root", root);
 			r = err_hint(err, "a root can be chosen on unified hosts only; here the controllers are on cgroup v1");
 		} else {
@@ -325,7 +328,6 @@ int cgroup_host_init(struct cgroup_host *h, const char *root, struct err *err)
 
 void cgroup_host_fini(struct cgroup_host *h)
 {
-	/* the group of a caller that stepped aside earlier and has ended (cgroup-unified.c) */
 	cleanup_close(&h->v2_fd);
 	for (int c = 0; c < CGROUP_CONTROLLER_MAX; c++)
 		cleanup_close(&h->v1_fd[c]);
@@ -348,9 +350,18 @@ enum { SWEEP_WAIT_MS = 5000 };
 static void sweep_leaf(struct sweep *s, const char *path)
 {
 	char rel[CGROUP_REL_MAX];
-	cgroup_rel(rel, path, "");
+	cgroup_rel(s->host, rel, path, "");
 	if (s->hierarchy >= 0 && faccessat(s->host->v2_fd, rel, F_OK, 0) == 0)
 		return; /* the walk of the v2 tree has asked about it */
+	bool populated;
+	struct cgroup caller = CGROUP_INIT;
+	if (str_starts(path, CGROUP_CALLER) && s->hierarchy < 0) {
+		/* a caller that stepped aside (cgroup-unified.c): it goes when that has ended */
+		if (cgroup_open(s->host, path, &caller, NULL) == 0 && cgroup_populated(&caller, &populated) == 0 && !populated)
+			cgroup_remove(&caller, 0);
+		cgroup_fini(&caller);
+		return;
+	}
 	if (!s->fn(path, s->arg))
 		return;
 	struct cgroup cg = { .host = s->host, .v2_fd = -1 };
@@ -403,7 +414,7 @@ int cgroup_sweep(const struct cgroup_host *h, bool (*fn)(const char *path, void 
 	struct sweep s = { .host = h, .fn = fn, .arg = arg, .hierarchy = -1, .err = err };
 	char path[CGROUP_PATH_MAX] = "";
 
-	if (h->mode == CGROUP_NONE)
+	if (h->mode == CGROUP_NONE || h->top) /* at the top nearly everything is somebody else's */
 		return 0;
 	sweep_dir(&s, h->v2_fd, CGROUP_ROOT, path, 0, 0);
 	for (int c = 0; c < CGROUP_CONTROLLER_MAX; c++) {

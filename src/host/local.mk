@@ -1,5 +1,8 @@
 # host: privileged mechanism without policy: what a launch needs of this machine.
 noinst_LIBRARIES += libhost.a
 libhost_a_SOURCES = \
-	%D%/cgroup.h %D%/launch.c %D%/launch.h %D%/net.c %D%/net.h %D%/proc.h %D%/rootfs.c %D%/rootfs.h \
+	%D%/launch.c %D%/launch.h %D%/net.c %D%/net.h %D%/rootfs.c %D%/rootfs.h \
 	%D%/state.c %D%/state.h
+libhost_a_SOURCES += \
+	%D%/cgroup.c %D%/cgroup.h %D%/cgroup-device.c %D%/cgroup-host.c %D%/cgroup-hybrid.c %D%/cgroup-internal.h \
+	%D%/cgroup-life.c %D%/cgroup-unified.c %D%/proc.c %D%/proc.h
