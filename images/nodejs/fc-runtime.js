@@ -193,7 +193,7 @@ console.trace = (...args) => {
 // ---- the function ----------------------------------------------------------
 
 function makeContext(call, deadlineMs) {
-	const version = env.FC_VERSION_ID || env.FC_FUNCTION_VERSION, qualifier = env.FC_QUALIFIER;
+	const version = env.FC_FUNCTION_VERSION, qualifier = env.FC_QUALIFIER;
 	return {
 		requestId: call.requestId || '',
 		function: {

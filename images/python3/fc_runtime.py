@@ -148,7 +148,7 @@ class Context(Struct):
 
 def make_context(call):
     env = os.environ.get
-    version, qualifier = env('FC_VERSION_ID') or env('FC_FUNCTION_VERSION'), env('FC_QUALIFIER')
+    version, qualifier = env('FC_FUNCTION_VERSION'), env('FC_QUALIFIER')
     return Context(
         request_id=call.get('requestId', ''),
         deadline_ms=call.get('deadlineMs'),
