@@ -81,7 +81,7 @@ int fd_read_u64_at(int dirfd, const char *path, uint64_t *ret)
 	char *end;
 	errno = 0;
 	unsigned long long v = strtoull(text, &end, 10);
-	if (end == text || errno)
+	if (end == text || errno || (*end && *end != '\n'))
 		return -EINVAL;
 	*ret = v;
 	return 0;

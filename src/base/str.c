@@ -31,9 +31,9 @@ int str_to_i64(const char *s, int64_t *ret)
 	int r = str_to_u64(s + neg, &v);
 	if (r < 0)
 		return r;
-	if (v > (uint64_t)INT64_MAX)
+	if (v > (uint64_t)INT64_MAX + neg)
 		return -ERANGE;
-	*ret = neg ? -(int64_t)v : (int64_t)v;
+	*ret = neg ? (int64_t)-v : (int64_t)v;
 	return 0;
 }
 

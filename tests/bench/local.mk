@@ -2,7 +2,7 @@
 BENCH = %D%/bench-cold %D%/true
 EXTRA_PROGRAMS += $(BENCH)
 CLEANFILES += $(BENCH)
-%C%_bench_cold_SOURCES = %D%/cold.c
+%C%_bench_cold_SOURCES = %D%/bench-cold.c
 %C%_bench_cold_LDADD = libbase.a
 # static: a contender's peak memory as wait4(2) tells it starts from that of its parent
 %C%_bench_cold_LDFLAGS = -static-pie

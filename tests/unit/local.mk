@@ -11,6 +11,31 @@ UNIT += %D%/test-state
 %C%_test_state_SOURCES = %D%/test-state.c
 %C%_test_state_LDADD = libhost.a libjson.a libbase.a $(CMOCKA_LIBS) $(JANSSON_LIBS) -lm
 
+UNIT += %D%/test-buf
+%C%_test_buf_SOURCES = %D%/test-buf.c
+%C%_test_buf_LDADD = libbase.a $(CMOCKA_LIBS)
+UNIT += %D%/test-err
+%C%_test_err_SOURCES = %D%/test-err.c
+%C%_test_err_LDADD = libbase.a $(CMOCKA_LIBS)
+UNIT += %D%/test-fd
+%C%_test_fd_SOURCES = %D%/test-fd.c
+%C%_test_fd_LDADD = libbase.a $(CMOCKA_LIBS)
+UNIT += %D%/test-log
+%C%_test_log_SOURCES = %D%/test-log.c
+%C%_test_log_LDADD = libbase.a $(CMOCKA_LIBS)
+UNIT += %D%/test-opts
+%C%_test_opts_SOURCES = %D%/test-opts.c
+%C%_test_opts_LDADD = libbase.a $(CMOCKA_LIBS)
+UNIT += %D%/test-path
+%C%_test_path_SOURCES = %D%/test-path.c
+%C%_test_path_LDADD = libbase.a $(CMOCKA_LIBS)
+UNIT += %D%/test-str
+%C%_test_str_SOURCES = %D%/test-str.c
+%C%_test_str_LDADD = libbase.a $(CMOCKA_LIBS)
+UNIT += %D%/test-json
+%C%_test_json_SOURCES = %D%/test-json.c
+%C%_test_json_LDADD = libjson.a libbase.a $(JANSSON_LIBS) $(CMOCKA_LIBS)
+
 if HAVE_CMOCKA
 check_PROGRAMS += $(UNIT)
 TESTS += $(UNIT)

@@ -1,5 +1,5 @@
 /*
- * cold - how long a start takes, from spawn to reaped exit, of several
+ * bench-cold - how long a start takes, from spawn to reaped exit, of several
  * programs that do the same: alternating in one run, so that a noisy moment
  * hits all of them.
  *

@@ -1,0 +1,153 @@
+/* fd: whole reads and writes, files replaced at once, sealed memory, trees removed without following links. */
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+
+static char dir[] = "test-fd.XXXXXX";
+static int dirfd_ = -1;
+
+static int setup(void **state)
+{
+	(void)state;
+	dirfd_ = mkdtemp(dir) ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	return dirfd_ < 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	close(dirfd_);
+	return fd_remove_tree_at(AT_FDCWD, dir);
+}
+
+static void test_files(void **state)
+{
+	(void)state;
+	char text[16];
+	uint64_t v = 0;
+	assert_int_equal(fd_replace_file_at(dirfd_, "n", "123\n", 4, 0600), 0);
+	assert_int_equal(fd_read_file_at(dirfd_, "n", text, sizeof(text)), 4);
+	assert_string_equal(text, "123\n");
+	assert_int_equal(fd_read_file_at(dirfd_, "n", text, 4), -EMSGSIZE);
+	assert_int_equal(fd_read_file_at(dirfd_, "n", text, 5), 4);
+	assert_int_equal(fd_read_u64_at(dirfd_, "n", &v), 0);
+	assert_int_equal(v, 123);
+	assert_int_equal(fd_replace_file_at(dirfd_, "n", "max\n", 4, 0600), 0);
+	assert_int_equal(fd_read_u64_at(dirfd_, "n", &v), 0);
+	assert_true(v == UINT64_MAX);
+	assert_int_equal(fd_replace_file_at(dirfd_, "n", "12x\n", 4, 0600), 0);
+	assert_true(fd_read_u64_at(dirfd_, "n", &v) < 0);
+	assert_int_equal(fd_read_u64_at(dirfd_, "none", &v), -ENOENT);
+	assert_int_equal(faccessat(dirfd_, "n.tmp", F_OK, 0), -1); /* nothing half-written stays */
+	assert_int_equal(fd_write_file_at(dirfd_, "n", "7"), 0);
+}
+
+static void test_whole(void **state)
+{
+	(void)state;
+	int p[2];
+	char out[8];
+	assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+	assert_int_equal(fd_write_all(p[1], "12345", 5), 0);
+	close(p[1]);
+	assert_int_equal(fd_read_all(p[0], out, 3), 0);
+	assert_memory_equal(out, "123", 3);
+	assert_int_equal(fd_read_all(p[0], out, 3), -ENODATA);
+	close(p[0]);
+}
+
+static void test_sealed(void **state)
+{
+	(void)state;
+	autoclose int fd = fd_sealed_memfd("x", "abc", 3);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "z", 1), -1);
+	assert_int_equal(ftruncate(fd, 0), -1);
+	assert_true(mmap(NULL, 3, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED);
+	assert_true(fcntl(fd, F_GET_SEALS) & F_SEAL_SEAL);
+	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+}
+
+static void test_remove(void **state)
+{
+	(void)state;
+	assert_int_equal(mkdirat(dirfd_, "keep", 0700), 0);
+	assert_int_equal(fd_replace_file_at(dirfd_, "keep/file", "x", 1, 0600), 0);
+	assert_int_equal(mkdirat(dirfd_, "tree", 0700), 0);
+	assert_int_equal(mkdirat(dirfd_, "tree/a", 0700), 0);
+	assert_int_equal(mkdirat(dirfd_, "tree/a/b", 0000), 0);
+	assert_int_equal(symlinkat("../keep", dirfd_, "tree/link"), 0);
+	assert_int_equal(fd_remove_tree_at(dirfd_, "tree"), 0);
+	assert_int_equal(faccessat(dirfd_, "tree", F_OK, 0), -1);
+	assert_int_equal(faccessat(dirfd_, "keep/file", F_OK, 0), 0); /* not through the link */
+	assert_int_equal(fd_remove_tree_at(dirfd_, "tree"), 0);       /* missing is done */
+	assert_int_equal(symlinkat("keep", dirfd_, "alias"), 0);
+	fd_remove_tree_at(dirfd_, "alias");
+	assert_int_equal(faccessat(dirfd_, "keep/file", F_OK, 0), 0);
+}
+
+static int count_fds(void)
+{
+	int n = 0;
+	for (int fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+static void test_pass(void **state)
+{
+	(void)state;
+	int s[2], got[FD_PASS_MAX];
+	char text[8];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s), 0);
+	int before = count_fds();
+
+	assert_int_equal(fd_send_msg(s[0], "hi", 2, (int[]){ 0, 1 }, 2), 0);
+	size_t n = FD_PASS_MAX;
+	assert_int_equal(fd_recv_msg(s[1], text, sizeof(text), got, &n, 0), 2);
+	assert_int_equal(n, 2);
+	assert_true(fcntl(got[0], F_GETFD) & FD_CLOEXEC);
+	close(got[0]);
+	close(got[1]);
+
+	/* more descriptors than were wanted: refused, and none leaks */
+	assert_int_equal(fd_send_msg(s[0], "hi", 2, (int[]){ 0, 1, 2 }, 3), 0);
+	n = 1;
+	assert_int_equal(fd_recv_msg(s[1], text, sizeof(text), got, &n, 0), -EPROTO);
+	assert_int_equal(count_fds(), before);
+
+	/* a message longer than the buffer: refused */
+	assert_int_equal(fd_send_msg(s[0], "0123456789", 10, NULL, 0), 0);
+	n = 0;
+	assert_int_equal(fd_recv_msg(s[1], text, sizeof(text), NULL, &n, 0), -EPROTO);
+
+	close(s[0]);
+	n = 0;
+	assert_int_equal(fd_recv_msg(s[1], text, sizeof(text), NULL, &n, 0), 0);
+	close(s[1]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_whole),
+		cmocka_unit_test(test_sealed),
+		cmocka_unit_test(test_remove),
+		cmocka_unit_test(test_pass),
+	};
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
