@@ -389,23 +389,26 @@ static int make_file(struct ctx *ctx, const struct spec_mount *m)
 /* A user namespace cannot mknod: there the host's own node is bound over an empty file. */
 static int make_node(struct ctx *ctx, const struct spec_mount *m)
 {
+	struct spec_mount bind = *m;
+	bind.flags |= SPEC_MF_CREATE;
+	if (spec_new_ns(ctx->spec, SPEC_NS_USER))
+		return mount_bind(ctx, &bind);
+
 	const char *last;
-	int dir = open_parent(ctx, text(ctx, m->dst), &last);
+	unsigned dev = (m->minor & 0xff) | (m->major << 8) | ((m->minor & ~0xffu) << 12);
+	int r = m->flags & SPEC_MF_CREATE ? make_parents(ctx, text(ctx, m->dst)) : 0;
+	int dir = r < 0 ? r : open_parent(ctx, text(ctx, m->dst), &last);
 	if (dir < 0)
 		return dir;
-	unsigned dev = (m->minor & 0xff) | (m->major << 8) | ((m->minor & ~0xffu) << 12);
-	int r = spec_new_ns(ctx->spec, SPEC_NS_USER) ? -EPERM_ : sys_mknodat(dir, last, (int)m->mode, dev);
+	r = sys_mknodat(dir, last, (int)m->mode, dev);
 	if (r == 0)
 		r = (int)sys4(__NR_fchmodat, dir, SYS_P(last), m->mode & 07777, 0);
 	if (r == 0)
 		r = owner(m, dir, last);
 	sys_close(dir);
-	if (r != -EPERM_)
-		return r == -EEXIST_ ? 0 : r;
-
-	struct spec_mount bind = *m;
-	bind.flags |= SPEC_MF_CREATE;
-	return mount_bind(ctx, &bind);
+	if (r == -EPERM_) /* a user namespace made by somebody else */
+		return mount_bind(ctx, &bind);
+	return r == -EEXIST_ ? 0 : r;
 }
 
 /* A second mount of what lies at dst, on top of it, with other attributes. */

@@ -1,7 +1,7 @@
 # host: privileged mechanism without policy: what a launch needs of this machine.
 noinst_LIBRARIES += libhost.a
 libhost_a_SOURCES = \
-	%D%/launch.c %D%/launch.h %D%/net.c %D%/net.h %D%/rootfs.c %D%/rootfs.h \
+	%D%/launch.c %D%/launch.h %D%/net.c %D%/net.h %D%/image.c %D%/image.h %D%/rootfs.c %D%/rootfs.h \
 	%D%/state.c %D%/state.h
 libhost_a_SOURCES += \
 	%D%/cgroup.c %D%/cgroup.h %D%/cgroup-device.c %D%/cgroup-host.c %D%/cgroup-hybrid.c %D%/cgroup-internal.h \

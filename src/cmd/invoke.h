@@ -1,0 +1,113 @@
+/*
+ * invoke - one call of a function, without a daemon: what the parts of
+ * `fc-run invoke` share.
+ *
+ *   invoke.c        options, and the order of the whole
+ *   invoke-code.c   CODE (directory, archive, executable) to a directory, with its manifest
+ *   invoke-start.c  the wish, the spec, the cgroup; launch
+ *   invoke-call.c   the loop: event in, reply and log out, deadline, signals
+ *   invoke-print.c  reply, error, --timing, --usage
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/opts.h"
+#include "cmd/cmd.h"
+#include "host/launch.h"
+#include "plan/function.h"
+#include "plan/wish.h"
+
+/* Fields of options that were not typed stay at these. */
+#define INVOKE_UNSET UINT64_MAX
+
+enum {
+	INVOKE_EVENT_MAX = 32 << 20, /* bytes of an event, as Function Compute's synchronous calls */
+	INVOKE_REPLY_MAX = 32 << 20, /* default of --max-reply */
+	/* Root's calls by hand run in a range of ids of their own, below the agent's tenants
+	 * (fc-agent.conf(5)); fc-unpack uses the last one of it. */
+	INVOKE_UID_BASE = 1878982656,
+	INVOKE_UNPACK_ID = INVOKE_UID_BASE + WISH_RANGE - 1,
+};
+
+struct invoke_opts {
+	const char *handler, *runtime, *event, *image, *tmp_output, *usage, *manifest;
+	uint64_t memory, cpu, pids, timeout, tmp_size, max_reply;
+	int network; /* 0 none, 1 host */
+	int format;  /* 0 text, 1 json */
+	struct opt_list env;
+	struct opt_list without; /* features to act as if missing (tests) */
+	bool timing, unlimited, help;
+};
+
+#define INVOKE_OUTCOMES(X)                                                     \
+	X(OK, ok, CMD_OK)                                                      \
+	X(FUNCTION_ERROR, function_error, CMD_FUNCTION_ERROR)                  \
+	X(TIMEOUT, timeout, CMD_TIMEOUT)                                       \
+	X(OOM, out_of_memory, CMD_OUT_OF_MEMORY)                               \
+	X(REPLY_TOO_LARGE, reply_too_large, CMD_FUNCTION_ERROR)                \
+	X(PROTOCOL, protocol, CMD_FUNCTION_ERROR)                              \
+	X(INTERRUPTED, interrupted, CMD_INTERNAL)                              \
+	X(LAUNCH_FAILED, launch_failed, CMD_INTERNAL)
+enum invoke_outcome {
+#define X(upper, lower, exit) INVOKE_##upper,
+	INVOKE_OUTCOMES(X)
+#undef X
+	INVOKE_OUTCOME_MAX
+};
+
+/* CODE, resolved. */
+struct invoke_code {
+	char dir[1024];      /* shown at /code, or a layer that contains code/ */
+	bool is_layer;
+	char entry[256];     /* stdio: the executable found, "" when there is none */
+	char temp[128];      /* a directory to remove afterwards, or "" */
+};
+
+/* One call from start to end. */
+struct invoke {
+	const struct invoke_opts *opts;
+	struct function function;
+	struct invoke_code code;
+	char instance[40];           /* name of the cgroup and of the host inside */
+	struct cgroup_host host;
+	bool have_host;
+	bool limited;                /* limits are in force */
+	uint64_t memory_bytes, timeout_ms; /* as in force */
+	struct buf event;
+	struct sandbox sandbox;
+	int event_fd, reply_fd, log_fd; /* our ends of the pipes; -1 when closed. event_fd doubles as the channel */
+	bool channel;
+
+	/* results */
+	enum invoke_outcome outcome;
+	struct buf reply;
+	struct err err;              /* what went wrong, for a person */
+	struct buf error_json;       /* FUNCTION_ERROR: {"errorMessage","errorType","stackTrace"} */
+	struct report running, exited; /* kind 0 when it did not come */
+	struct cgroup_usage usage;
+	bool have_usage;
+	int oom_level;
+	int64_t start_ms;            /* Unix time */
+	uint64_t begin_ns, ready_ns, first_byte_ns, end_ns; /* CLOCK_MONOTONIC */
+	int interrupted;             /* signal */
+};
+
+/* 0, or -errno with err set (bad input: CMD_BAD_INPUT). */
+int invoke_code_open(const char *path, const struct invoke_opts *o, struct function *f, struct invoke_code *ret,
+		     struct err *err);
+void invoke_code_close(struct invoke_code *c);
+
+/* Compile and launch. 0, or the exit status as a positive enum cmd_exit with v->err set. */
+int invoke_start(struct invoke *v);
+
+/* Run until it has ended; fills the results. */
+void invoke_call(struct invoke *v);
+
+/* Print what came out; the exit status. */
+int invoke_print(struct invoke *v);
+
+const char *invoke_outcome_name(enum invoke_outcome o);
