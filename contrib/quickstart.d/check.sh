@@ -15,17 +15,17 @@ dist exit make distcheck
 fuzz count fuzz targets, and how much of each parser its corpus covers
 bench exit the start benchmark in its short form"
 
-layer_gcc() { build_in gcc CC=gcc --enable-werror && make -C "$work/gcc" check; }
+layer_gcc() { build_in gcc CC=gcc --enable-werror && make -C "$work/gcc" check VERBOSE=1; }
 layer_kernel() { make -C "$work/gcc" check-kernel; }
 layer_sandbox() { make -C "$work/gcc" check-sandbox; }
 layer_agent() { make -C "$work/gcc" check-agent; }
 layer_oci() { make -C "$work/gcc" check-oci; }
 layer_bench() { make -C "$work/gcc" check-bench; }
-layer_clang() { build_in clang CC=clang --enable-werror && make -C "$work/clang" check; }
+layer_clang() { build_in clang CC=clang --enable-werror && make -C "$work/clang" check VERBOSE=1; }
 
 layer_asan() {
 	build_in asan CC=clang CFLAGS="-O1 -g" --enable-werror --enable-sanitizers &&
-		make -C "$work/asan" check && make -C "$work/asan" check-agent
+		make -C "$work/asan" check VERBOSE=1 && make -C "$work/asan" check-agent
 }
 
 layer_analyze() {

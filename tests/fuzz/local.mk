@@ -21,9 +21,13 @@ noinst_PROGRAMS += $(LIBFUZZER)
 endif
 
 EXTRA_DIST += %D%/corpus
-dist_check_SCRIPTS += %D%/coverage.sh
+dist_check_SCRIPTS += %D%/coverage.sh %D%/run.sh
 
-.PHONY: fuzz-coverage
+# FUZZ_SECONDS each, with --enable-fuzzers
+FUZZ_SECONDS = 60
+.PHONY: check-fuzz fuzz-coverage
+check-fuzz: $(LIBFUZZER)
+	$(srcdir)/tests/fuzz/run.sh $(srcdir)/tests/fuzz/corpus $(FUZZ_SECONDS) $(LIBFUZZER)
 fuzz-coverage: $(REPLAY)
 	@for t in $(FUZZ_COVERAGE); do \
 		$(srcdir)/tests/fuzz/coverage.sh "$(abs_srcdir)" "$(abs_builddir)" "$${t%%:*}" "$${t#*:}" || exit 1; \
