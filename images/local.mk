@@ -1,8 +1,9 @@
 # images: the inner ends of the runtimes, the /etc of image "host", and the
 # skeleton of mount points. Programs look for images/ beside themselves and
 # then in $(pkgdatadir), so both trees are made here. Git and make keep no
-# empty directories: the data files etc.binds and skel.dirs say which to make.
+# empty directories: etc.binds and skel.dirs list them, and `complete` makes them.
 nobase_dist_pkgdata_DATA = \
+	%D%/python3/fc_channel.py \
 	%D%/python3/fc_runtime.py \
 	%D%/nodejs/fc-runtime.js \
 	%D%/skel.dirs \
@@ -12,23 +13,23 @@ nobase_dist_pkgdata_DATA = \
 	%D%/host/etc/nsswitch.conf \
 	%D%/host/etc/passwd \
 	%D%/host/etc/resolv.conf
-dist_noinst_SCRIPTS += %D%/mkmounts
+dist_noinst_SCRIPTS += %D%/complete
 
 # Built first, so that a program of this tree always finds its data. The
 # prerequisites name the source tree: through VPATH make would see the copies.
 BUILT_SOURCES += %D%/.stamp
-%D%/.stamp: $(addprefix $(srcdir)/,$(nobase_dist_pkgdata_DATA)) $(srcdir)/%D%/mkmounts
+%D%/.stamp: $(addprefix $(srcdir)/,$(nobase_dist_pkgdata_DATA)) $(srcdir)/%D%/complete
 	$(AM_V_GEN)test $(srcdir) = . || for f in $(nobase_dist_pkgdata_DATA); do \
 		$(MKDIR_P) "$$(dirname "$$f")" && $(INSTALL_DATA) $(srcdir)/$$f $$f || exit 1; done
-	@$(SHELL) $(srcdir)/%D%/mkmounts make $(srcdir)/%D% %D%
+	@$(SHELL) $(srcdir)/%D%/complete make $(srcdir)/%D% %D%
 	@touch $@
 
-images-install:
-	$(SHELL) $(srcdir)/%D%/mkmounts make $(srcdir)/%D% "$(DESTDIR)$(pkgdatadir)/images"
+images-install: install-nobase_dist_pkgdataDATA
+	$(SHELL) $(srcdir)/%D%/complete make $(srcdir)/%D% "$(DESTDIR)$(pkgdatadir)/images"
 images-uninstall:
-	$(SHELL) $(srcdir)/%D%/mkmounts remove $(srcdir)/%D% "$(DESTDIR)$(pkgdatadir)/images"
+	$(SHELL) $(srcdir)/%D%/complete remove $(srcdir)/%D% "$(DESTDIR)$(pkgdatadir)/images"
 images-clean:
-	-$(SHELL) $(srcdir)/%D%/mkmounts remove $(srcdir)/%D% %D%
+	-$(SHELL) $(srcdir)/%D%/complete remove $(srcdir)/%D% %D%
 	-test $(srcdir) = . || rm -f $(nobase_dist_pkgdata_DATA)
 .PHONY: images-install images-uninstall images-clean
 INSTALL_DATA_LOCAL += images-install

@@ -2,6 +2,8 @@
 """Runtime python3, driven over its channel: fcnode-runtimes(7), fcnode-channel(7)."""
 import json
 import os
+import shutil
+import subprocess
 import sys
 import time
 import unittest
@@ -72,7 +74,7 @@ def handler(event, c):
         text = '\n'.join(error['stackTrace'])
         self.assertIn('in inner', text)
         self.assertIn('in handler', text)
-        self.assertNotIn('fc_runtime', text)
+        self.assertNotRegex(text, 'fc_runtime|fc_channel')
         self.assertIsInstance(r.call(), dict)  # and it lives on
         self.assertEqual(r.close(), 0)
 
@@ -123,7 +125,7 @@ def handler(event, c):
         error = r.init_error()
         self.assertEqual(error['errorType'], kind)
         self.assertIn(text, error['errorMessage'])
-        self.assertNotIn('fc_runtime', '\n'.join(error['stackTrace']))
+        self.assertNotRegex('\n'.join(error['stackTrace']), 'fc_runtime|fc_channel')
         self.assertIsNone(r.frame())
         self.assertEqual(r.close(), 1)
         return error
@@ -243,6 +245,19 @@ def handler(event, c):
         r.close()
         for pid in r.stdout.split():
             os.kill(int(pid), 9)
+
+    def test_a_stale_compiled_form_is_not_run(self):
+        copy = self.code / 'runtime'
+        shutil.copytree(harness.SOURCE / 'images/python3', copy)
+        subprocess.run([PYTHON, '-m', 'compileall', '-q', '-f', '--invalidation-mode', 'checked-hash', str(copy / 'fc_channel.py')],
+                       check=True)
+        source = (copy / 'fc_channel.py').read_text()
+        (copy / 'fc_channel.py').write_text(source.replace("return b'null'", "return b'newer'"))
+        self.write(index__py='def handler(event, c):\n    pass\n')
+        r = harness.Runtime([PYTHON, '-I', str(copy / 'fc_runtime.py')], self.code, 'index.handler')
+        self.addCleanup(self.reap, r)
+        r.ready()
+        self.assertEqual(r.call(), b'newer')
 
     def test_threads(self):
         self.write(index__py='''
