@@ -313,8 +313,11 @@ static int overlay_configure(struct ctx *ctx, const struct spec_mount *m, int by
 
 static int mount_overlay(struct ctx *ctx, const struct spec_mount *m)
 {
-	int forced = (ctx->spec->features_off >> SYS_LOWERDIR_FD) & 1;
-	int mnt = forced ? -EINVAL_ : overlay_configure(ctx, m, 1);
+	/* a detached mount may be a layer only for who has rights over the namespace it was made in: our own trees */
+	int by_fd = ctx->own_trees || !spec_new_ns(ctx->spec, SPEC_NS_USER);
+	if ((ctx->spec->features_off >> SYS_LOWERDIR_FD) & 1)
+		by_fd = 0;
+	int mnt = by_fd ? overlay_configure(ctx, m, 1) : -EINVAL_;
 	if (mnt == -EINVAL_)
 		mnt = overlay_configure(ctx, m, 0);
 	return mnt < 0 ? mnt : attach(ctx, m, mnt);
@@ -494,6 +497,7 @@ static int open_own_trees(struct ctx *ctx)
 			return stage_fail(ctx, fd, "open tree", text(ctx, t->path));
 		ctx->tree[ctx->trees++] = fd;
 	}
+	ctx->own_trees = 1;
 	return 0;
 }
 

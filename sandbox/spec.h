@@ -75,7 +75,10 @@ struct spec_join {
  * passes as a detached mount; idmapped to the sandbox's user namespace when
  * asked (mount_setattr(2)). Records name it by index.
  */
-enum { SPEC_TREE_IDMAP = 1, SPEC_TREE_RECURSIVE = 2, SPEC_TREE_OPTIONAL = 4 };
+enum {
+	SPEC_TREE_IDMAP = 1, SPEC_TREE_RECURSIVE = 2, SPEC_TREE_OPTIONAL = 4,
+	SPEC_TREE_DEV = 8, /* no directory of the host, but a minimal /dev made by the launcher (root only) */
+};
 struct spec_tree {
 	spec_str path;
 	uint32_t flags;

@@ -19,6 +19,7 @@ struct ctx {
 	int status_fd;             /* where reports go: the launcher, after the gate the starter */
 	int tree[MOUNT_SOURCES_MAX];
 	uint32_t trees;
+	int own_trees;             /* opened here, not by the launcher */
 	int root_fd;               /* the new root, until it is / */
 	int proc_fd;               /* the host's /proc/self, for what only /proc can set */
 	const char *state;         /* OCI state JSON for hooks, from the launcher or starter */

@@ -338,10 +338,10 @@ static void judge(struct call *c)
 		if (!ok)
 			error_from_exit(v);
 	}
-	if (v->sandbox.has_cgroup) {
-		v->have_usage = cgroup_usage(&v->sandbox.cgroup, &v->usage) == 0;
+	if (v->sandbox.has_cgroup && v->outcome != INVOKE_OK)
 		judge_memory(v);
-	}
+	if (v->sandbox.has_cgroup && (v->opts->usage || v->opts->format == 1))
+		v->have_usage = cgroup_usage(&v->sandbox.cgroup, &v->usage) == 0;
 }
 
 static int open_signals(void)

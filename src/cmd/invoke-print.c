@@ -63,6 +63,8 @@ static void print_timing(const struct invoke *v)
 			us(r->wall_ns[STAGE_MAX], v->ready_ns), "-");
 	if (v->first_byte_ns)
 		fprintf(stderr, "%-9s %-12s %9.0f %9s %9s\n", "function", "first byte", us(v->begin_ns, v->first_byte_ns), "-", "-");
+	if (v->exited.kind)
+		fprintf(stderr, "%-9s %-12s %9.0f %9s %9s\n", "function", "exit", us(v->begin_ns, v->exited.exit_ns), "-", "-");
 	fprintf(stderr, "%-9s %-12s %9.0f %9s %9s\n", "fc-run", "end", us(v->begin_ns, v->end_ns), "-", "-");
 }
 
@@ -82,6 +84,10 @@ static json_t *timeline(const struct invoke *v)
 	json_object_set_new(o, "stagesUs", stages);
 	if (v->ready_ns)
 		json_object_set_new(o, "initUs", json_real(us(v->running.wall_ns[STAGE_MAX], v->ready_ns)));
+	if (v->running.kind)
+		json_object_set_new(o, "execAtUs", json_real(us(v->begin_ns, v->running.wall_ns[STAGE_MAX])));
+	if (v->exited.kind)
+		json_object_set_new(o, "exitAtUs", json_real(us(v->begin_ns, v->exited.exit_ns)));
 	if (v->first_byte_ns)
 		json_object_set_new(o, "firstByteUs", json_real(us(v->begin_ns, v->first_byte_ns)));
 	json_object_set_new(o, "totalUs", json_real(us(v->begin_ns, v->end_ns)));

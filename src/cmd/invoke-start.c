@@ -39,7 +39,8 @@ static int check_limits(struct invoke *v)
 	}
 	if (o->unlimited)
 		return CMD_OK;
-	if (cgroup_host_init(&v->host, NULL, &v->err) < 0)
+	/* one group per call, at the top: nothing to make and remove above it */
+	if (cgroup_host_init(&v->host, geteuid() == 0 ? CGROUP_ROOT_TOP : NULL, &v->err) < 0)
 		return CMD_HOST;
 	v->have_host = true;
 	v->limited = v->host.mode != CGROUP_NONE && v->host.writable;
@@ -246,18 +247,20 @@ static int compile_and_launch(struct invoke *v)
 		.payload_fd = payload,
 		.fds = pipes.payload, .nfds = v->channel ? 4 : 3,
 		.cgroup_path = v->limited ? v->instance : NULL,
-		.netns_fd = -1, .gate_fd = -1, .console_fd = -1,
+		.netns_fd = -1, .net_ahead = v->net.started ? &v->net : NULL, .gate_fd = -1, .console_fd = -1,
 	};
 	return launch(&v->host, &req, &v->sandbox, &v->err);
 }
 
 int invoke_start(struct invoke *v)
 {
+	if (geteuid() == 0 && v->opts->network == 0 && net_ahead_start(&v->net, &v->err) < 0)
+		return CMD_HOST;
 	int status = check_limits(v);
 	if (status != CMD_OK)
 		return status;
 	/* pid and time name the instance and tell later whether its owner still lives */
-	snprintf(v->instance, sizeof(v->instance), "run-%d-%llx", (int)getpid(),
+	snprintf(v->instance, sizeof(v->instance), "fcnode-run-%d-%llx", (int)getpid(),
 		 (unsigned long long)clock_ns(CLOCK_BOOTTIME));
 	int r = compile_and_launch(v);
 	if (r == 0)

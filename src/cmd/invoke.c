@@ -115,6 +115,7 @@ static void finish(struct invoke *v)
 	cleanup_close(&v->event_fd);
 	cleanup_close(&v->reply_fd);
 	cleanup_close(&v->log_fd);
+	net_ahead_drop(&v->net);
 	sandbox_fini(&v->sandbox);
 	invoke_code_close(&v->code);
 	if (v->have_host)

@@ -18,6 +18,7 @@
 #include "base/opts.h"
 #include "cmd/cmd.h"
 #include "host/launch.h"
+#include "host/net.h"
 #include "plan/function.h"
 #include "plan/wish.h"
 
@@ -72,12 +73,13 @@ struct invoke {
 	const struct invoke_opts *opts;
 	struct function function;
 	struct invoke_code code;
-	char instance[40];           /* name of the cgroup and of the host inside */
+	char instance[48];           /* name of the cgroup and of the host inside */
 	struct cgroup_host host;
 	bool have_host;
 	bool limited;                /* limits are in force */
 	uint64_t memory_bytes, timeout_ms; /* as in force */
 	struct buf event;
+	struct net_ahead net;        /* root: the sandbox's network namespace, being made */
 	struct sandbox sandbox;
 	int event_fd, reply_fd, log_fd; /* our ends of the pipes; -1 when closed. event_fd doubles as the channel */
 	bool channel;

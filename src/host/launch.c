@@ -32,7 +32,6 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/path.h"
-#include "host/net.h"
 #include "host/rootfs.h"
 #include "sandbox/sys.h"
 
@@ -272,6 +271,10 @@ static int enter_pid(struct launch_state *l, struct err *err)
 static int enter_net(struct launch_state *l, struct err *err)
 {
 	const struct spec *spec = l->req->spec;
+	if (l->req->net_ahead) {
+		autoclose int fd = net_ahead_take(l->req->net_ahead, err);
+		return fd < 0 ? fd : net_enter(fd, &l->home_net, err);
+	}
 	if (l->req->netns_fd >= 0)
 		return net_enter(l->req->netns_fd, &l->home_net, err);
 	if (l->join[SPEC_NS_NET] >= 0)
@@ -299,7 +302,7 @@ static uint64_t clone_flags(const struct launch_state *l)
 	for (int i = 0; i < SPEC_NS_MAX; i++)
 		if (spec_new_ns(spec, (enum spec_ns)i) && i != SPEC_NS_CGROUP && i != SPEC_NS_TIME)
 			flags |= (uint64_t)namespaces[i].flag;
-	if (!spec_has(spec, SPEC_F_NET_OWN) || l->req->netns_fd >= 0)
+	if (!spec_has(spec, SPEC_F_NET_OWN) || l->home_net >= 0)
 		flags &= ~(uint64_t)CLONE_NEWNET;
 	return flags;
 }

@@ -17,6 +17,7 @@
 
 #include "base/err.h"
 #include "host/cgroup.h"
+#include "host/net.h"
 #include "host/proc.h"
 #include "sandbox/report.h"
 #include "sandbox/spec.h"
@@ -41,7 +42,8 @@ struct launch_req {
 	const int *fds;            /* the payload's 0 .. nfds - 1; nfds == spec->payload_fds */
 	size_t nfds;
 	const char *cgroup_path;   /* below fcnode's root; NULL: no cgroup at all */
-	int netns_fd;              /* a namespace made ahead to start in, or -1 */
+	int netns_fd;              /* a namespace made before to start in, or -1 */
+	struct net_ahead *net_ahead; /* one that is being made, to be waited for as late as possible, or NULL */
 	int gate_fd;               /* listening socket (SPEC_F_GATE), or -1 */
 	int console_fd;            /* connected socket for the pty's master (SPEC_F_TERMINAL), or -1 */
 };

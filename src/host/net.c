@@ -61,3 +61,46 @@ void net_return(int *home)
 		abort();
 	cleanup_close(home);
 }
+
+static void *net_ahead_main(void *arg)
+{
+	struct net_ahead *a = arg;
+	a->fd = -1;
+	if (unshare(CLONE_NEWNET) < 0) {
+		err_set(&a->err, errno, "make a network namespace");
+		return NULL;
+	}
+	if (loopback_up(&a->err) < 0)
+		return NULL;
+	a->fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (a->fd < 0)
+		err_set(&a->err, errno, "open the new network namespace");
+	return NULL;
+}
+
+int net_ahead_start(struct net_ahead *a, struct err *err)
+{
+	int r = pthread_create(&a->thread, NULL, net_ahead_main, a);
+	if (r != 0)
+		return err_set(err, r, "start a thread for the network namespace");
+	a->started = true;
+	return 0;
+}
+
+int net_ahead_take(struct net_ahead *a, struct err *err)
+{
+	if (!a->started)
+		return err_set(err, 0, "no network namespace was begun");
+	pthread_join(a->thread, NULL);
+	a->started = false;
+	if (a->fd < 0)
+		*err = a->err;
+	return a->fd < 0 ? -a->err.code : a->fd;
+}
+
+void net_ahead_drop(struct net_ahead *a)
+{
+	struct err ignored;
+	int fd = a->started ? net_ahead_take(a, &ignored) : -1;
+	cleanup_close(&fd);
+}

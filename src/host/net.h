@@ -7,6 +7,9 @@
  */
 #pragma once
 
+#include <pthread.h>
+#include <stdbool.h>
+
 #include "base/err.h"
 
 /*
@@ -22,3 +25,20 @@ int net_enter(int netns_fd, int *home, struct err *err);
 /* Return to the namespace net_enter*() left; closes *home. Aborts when the kernel refuses:
  * going on in a stranger's network would be worse. */
 void net_return(int *home);
+
+/*
+ * A namespace made by a thread of its own while the caller prepares the rest:
+ * making one costs more than half of a start. net_ahead_take() waits for it and
+ * gives its descriptor (the caller's to close), or -errno with err set.
+ * net_ahead_drop() ends one that is not wanted any more. Both accept a struct
+ * that was never started (zeroed).
+ */
+struct net_ahead {
+	pthread_t thread;
+	bool started;
+	int fd;
+	struct err err;
+};
+int net_ahead_start(struct net_ahead *a, struct err *err);
+int net_ahead_take(struct net_ahead *a, struct err *err);
+void net_ahead_drop(struct net_ahead *a);

@@ -2,8 +2,10 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "sandbox/sys.h"
 
 void rootfs_close_trees(struct rootfs_trees *t)
@@ -26,6 +28,42 @@ static int idmap(int fd, const struct spec *spec, uint32_t flags, int userns_fd)
 	return r == -EINVAL ? 0 : r;
 }
 
+/*
+ * A minimal /dev as a detached tmpfs. Only the initial user namespace may
+ * mknod; inside the sandbox each node would be a bind mount of its own.
+ */
+static int make_dev(void)
+{
+	static const struct { const char *name; unsigned major, minor; } nodes[] = {
+		{ "null", 1, 3 }, { "zero", 1, 5 }, { "full", 1, 7 }, { "random", 1, 8 }, { "urandom", 1, 9 }, { "tty", 5, 0 },
+	};
+	static const char *const links[][2] = {
+		{ "/proc/self/fd", "fd" }, { "/proc/self/fd/0", "stdin" }, { "/proc/self/fd/1", "stdout" }, { "/proc/self/fd/2", "stderr" },
+	};
+	int fs = sys_fsopen("tmpfs");
+	int r = fs < 0 ? fs : sys_fsconfig(fs, FSCONFIG_SET_STRING, "size", "65536", 0);
+	if (r == 0)
+		r = sys_fsconfig(fs, FSCONFIG_SET_STRING, "mode", "0755", 0);
+	if (r == 0)
+		r = sys_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
+	int dev = r < 0 ? r : sys_fsmount(fs, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+	if (fs >= 0)
+		close(fs);
+	if (dev < 0)
+		return dev;
+
+	mode_t mask = umask(0);
+	r = sys_mkdirat(dev, "shm", 0755);
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(nodes); i++)
+		r = sys_mknodat(dev, nodes[i].name, S_IFCHR | 0666, nodes[i].minor | nodes[i].major << 8);
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(links); i++)
+		r = sys_symlinkat(links[i][0], dev, links[i][1]);
+	umask(mask);
+	if (r < 0)
+		close(dev);
+	return r < 0 ? r : dev;
+}
+
 int rootfs_open_trees(const struct spec *spec, int userns_fd, struct rootfs_trees *ret, struct err *err)
 {
 	struct rootfs_trees t = { .count = 0 };
@@ -35,7 +73,7 @@ int rootfs_open_trees(const struct spec *spec, int userns_fd, struct rootfs_tree
 		const char *path = spec_text(spec, tree->path);
 		unsigned flags = OPEN_TREE_CLONE | (tree->flags & SPEC_TREE_RECURSIVE ? AT_RECURSIVE : 0);
 		uint32_t index = i++;
-		int fd = sys_open_tree(AT_FDCWD, path, flags);
+		int fd = tree->flags & SPEC_TREE_DEV ? make_dev() : sys_open_tree(AT_FDCWD, path, flags);
 		if (fd == -ENOENT && (tree->flags & SPEC_TREE_OPTIONAL)) {
 			t.missing[index / 64] |= 1ull << (index % 64);
 			continue;

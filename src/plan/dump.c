@@ -95,7 +95,7 @@ static const struct name mount_bits[] = {
 };
 
 static const struct name tree_bits[] = {
-	{ "idmap", SPEC_TREE_IDMAP }, { "recursive", SPEC_TREE_RECURSIVE }, { "optional", SPEC_TREE_OPTIONAL },
+	{ "idmap", SPEC_TREE_IDMAP }, { "recursive", SPEC_TREE_RECURSIVE }, { "optional", SPEC_TREE_OPTIONAL }, { "dev", SPEC_TREE_DEV },
 	{ NULL, 0 },
 };
 

@@ -209,8 +209,13 @@ static void add_dev(struct plan *p, const struct function_wish *w, uint32_t crea
 		{ "/dev/null", 1, 3 }, { "/dev/zero", 1, 5 }, { "/dev/full", 1, 7 },
 		{ "/dev/random", 1, 8 }, { "/dev/urandom", 1, 9 }, { "/dev/tty", 5, 0 },
 	};
-	if (w->dev_dir) {
-		show(p, w, w->dev_dir, "/dev", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, create);
+	if (w->ids == WISH_IDS_RANGE) { /* root's launcher can mknod: one tree instead of six bind mounts */
+		struct spec_tree t = { .path = plan_str(p, "/dev"), .flags = SPEC_TREE_DEV };
+		struct spec_mount m = plan_mount(p, SPEC_MNT_TREE, "/dev");
+		m.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+		m.flags = create;
+		m.tree = plan_add_tree(p, &t);
+		plan_add_mount(p, &m);
 	} else {
 		if (w->image == WISH_IMAGE_DIR) /* the host image's root is a tmpfs already */
 			add_tmpfs(p, "/dev", DEV_BYTES, 0755, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, create);
@@ -355,7 +360,6 @@ static int check_paths(const struct function_wish *w, struct err *err)
 		{ "code directory", w->code_dir, !w->code_layer },
 		{ "code layer", w->code_layer, !w->code_dir },
 		{ "runtime directory", w->runtime_dir, function_runtime_dir(w->runtime) != NULL },
-		{ "dev directory", w->dev_dir, false },
 		{ "tmp directory", w->tmp_dir, false },
 		{ "stage directory", w->stage_dir, true },
 	};

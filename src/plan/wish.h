@@ -63,7 +63,6 @@ struct function_wish {
 	const char *code_layer;         /* a layer, which contains code/ (fc-unpack's output) */
 	const char *const *layers;      /* further layers, the first on top: each contains opt/ (NULL-terminated, may be NULL) */
 	const char *runtime_dir;        /* images/python3 or images/nodejs, shown at /var/fc/runtime; NULL for stdio */
-	const char *dev_dir;            /* a ready-made /dev to show instead of making one (a start is faster), or NULL */
 	const char *tmp_dir;            /* show this directory, writable, at /tmp instead of a tmpfs, or NULL */
 
 	enum wish_ids ids;
