@@ -185,6 +185,7 @@ static void listing(void **unused)
 	char file[128];
 	snprintf(file, sizeof(file), "%s/not-a-container", at);
 	autoclose int fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
 	assert_int_equal(state_each(at, count_one, names, &err), 0);
 	assert_string_equal(names, "a1 m zz ");
 }
