@@ -20,6 +20,7 @@ struct verb {
 };
 
 static const struct verb verbs[] = {
+	{ "doctor", cmd_doctor, "try out what this host can do, and say what to do about what is missing" },
 	{ NULL, NULL, NULL },
 };
 

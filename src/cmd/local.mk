@@ -2,8 +2,9 @@
 # starts once per call, so it is linked static-pie where that is possible.
 bin_PROGRAMS += fc-run
 fc_run_SOURCES = %D%/fc-run.c %D%/cmd.h %D%/report.c
+fc_run_SOURCES += %D%/doctor.c
 fc_run_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(SECCOMP_CFLAGS) $(CAP_CFLAGS)
-fc_run_LDADD = libjson.a libspec.a libbase.a $(JANSSON_LIBS) $(SECCOMP_LIBS) $(CAP_LIBS) -lm
+fc_run_LDADD = libhost.a libjson.a libspec.a libbase.a $(JANSSON_LIBS) $(SECCOMP_LIBS) $(CAP_LIBS) -lm
 if STATIC_RUN
 fc_run_LDFLAGS = -static-pie
 endif
