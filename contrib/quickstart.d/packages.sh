@@ -3,7 +3,7 @@
 
 packages_build="autoconf automake gcc libc6-dev make pkg-config xz-utils
 	libarchive-dev libcap-dev libcgroup-dev libevent-dev libjansson-dev libmicrohttpd-dev libnl-3-dev
-	libnl-route-3-dev libseccomp-dev libsqlite3-dev libssl-dev"
+	libnl-route-3-dev libseccomp-dev libsqlite3-dev libssl-dev zlib1g-dev"
 packages_run="ca-certificates nodejs python3"
 packages_demo="curl ffmpeg forensics-samples-files jq procps python3"
 packages_test="bats bubblewrap clang clang-tools crun curl groff iproute2 jq libcmocka-dev libclang-rt-14-dev llvm

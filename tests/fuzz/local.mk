@@ -32,3 +32,19 @@ fuzz-coverage: $(REPLAY)
 	@for t in $(FUZZ_COVERAGE); do \
 		$(srcdir)/tests/fuzz/coverage.sh "$(abs_srcdir)" "$(abs_builddir)" "$${t%%:*}" "$${t#*:}" || exit 1; \
 	done
+
+# bundle: the corpus is made by `make update-bundle-corpus` from tests/unit/bundles.c
+REPLAY += %D%/replay-bundle
+LIBFUZZER += %D%/fuzz-bundle
+FUZZ_COVERAGE += \
+	bundle:src/unpack/unpack.c bundle:src/unpack/stream.c bundle:src/unpack/tree.c bundle:src/unpack/zipdir.c
+%C%_replay_bundle_SOURCES = %D%/fuzz-bundle.c %D%/replay-main.c
+%C%_replay_bundle_LDADD = $(UNPACKLIBS)
+%C%_fuzz_bundle_SOURCES = %D%/fuzz-bundle.c
+%C%_fuzz_bundle_LDADD = $(%C%_replay_bundle_LDADD)
+%C%_fuzz_bundle_LDFLAGS = $(FUZZLINK)
+
+.PHONY: update-bundle-corpus
+update-bundle-corpus: tests/unit/make-bundles$(EXEEXT)
+	$(MKDIR_P) $(srcdir)/%D%/corpus/bundle
+	tests/unit/make-bundles$(EXEEXT) $(srcdir)/%D%/corpus/bundle

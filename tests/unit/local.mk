@@ -48,3 +48,22 @@ UNIT += %D%/test-compile %D%/test-policy %D%/test-function
 %C%_test_policy_LDADD = $(LIBPLAN_LIBS) $(CMOCKA_LIBS)
 %C%_test_function_SOURCES = %D%/test-function.c
 %C%_test_function_LDADD = $(LIBPLAN_LIBS) $(CMOCKA_LIBS)
+
+# made-up bundles, for test-unpack, test-layer and the corpus of tests/fuzz
+check_LIBRARIES += libbundles.a
+libbundles_a_SOURCES = %D%/bundles.c %D%/bundles.h
+libbundles_a_CFLAGS = $(AM_CFLAGS) $(ARCHIVE_CFLAGS) $(ZLIB_CFLAGS)
+
+UNIT += %D%/test-unpack
+%C%_test_unpack_SOURCES = %D%/test-unpack.c
+%C%_test_unpack_LDADD = libbundles.a $(UNPACKLIBS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += %D%/make-bundles
+%C%_make_bundles_SOURCES = %D%/make-bundles.c
+%C%_make_bundles_LDADD = libbundles.a libbase.a $(ARCHIVE_LIBS) $(ZLIB_LIBS)
+
+UNIT += %D%/test-layer
+check_PROGRAMS += %D%/fake-unpack
+%C%_fake_unpack_SOURCES = %D%/fake-unpack.c
+%C%_test_layer_SOURCES = %D%/test-layer.c
+%C%_test_layer_LDADD = libhost.a libbundles.a libbase.a $(ARCHIVE_LIBS) $(ZLIB_LIBS) $(CMOCKA_LIBS)
