@@ -20,6 +20,7 @@ struct verb {
 };
 
 static const struct verb verbs[] = {
+	{ "invoke", cmd_invoke, "run a function once in a fresh sandbox and print its reply" },
 	{ "doctor", cmd_doctor, "try out what this host can do, and say what to do about what is missing" },
 	{ NULL, NULL, NULL },
 };
