@@ -1,0 +1,17 @@
+# ipc: the messages between keeper and serve. make-corpus writes the fuzzer's seeds anew after messages.def changed.
+UNIT += tests/unit/test-msg
+tests_unit_test_msg_SOURCES = tests/unit/test-msg.c %D%/sample.h
+tests_unit_test_msg_LDADD = libipc.a libbase.a $(CMOCKA_LIBS)
+
+REPLAY += tests/fuzz/replay-ipc
+LIBFUZZER += tests/fuzz/fuzz-ipc
+FUZZ_COVERAGE += ipc:src/ipc/msg.c
+tests_fuzz_replay_ipc_SOURCES = tests/fuzz/fuzz-ipc.c tests/fuzz/replay-main.c
+tests_fuzz_replay_ipc_LDADD = libipc.a libbase.a
+tests_fuzz_fuzz_ipc_SOURCES = tests/fuzz/fuzz-ipc.c
+tests_fuzz_fuzz_ipc_LDADD = $(tests_fuzz_replay_ipc_LDADD)
+tests_fuzz_fuzz_ipc_LDFLAGS = $(FUZZLINK)
+
+EXTRA_PROGRAMS += %D%/make-corpus
+%C%_make_corpus_SOURCES = %D%/make-corpus.c %D%/sample.h
+%C%_make_corpus_LDADD = libipc.a libbase.a
