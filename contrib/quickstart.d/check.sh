@@ -28,10 +28,12 @@ layer_asan() {
 		make -C "$work/asan" check VERBOSE=1 && make -C "$work/asan" check-agent
 }
 
+# unix.Malloc does not know __attribute__((cleanup)) and takes every such variable for a leak; LeakSanitizer, in the
+# asan layer, looks for real ones.
 layer_analyze() {
 	mkdir -p "$work/analyze"
 	cd "$work/analyze" && scan-build -o "$work/analyze/report" ../src/configure &&
-		scan-build --status-bugs -o "$work/analyze/report" make -j"$jobs" all
+		scan-build --status-bugs -disable-checker unix.Malloc -o "$work/analyze/report" make -j"$jobs" all
 }
 
 layer_dist() {

@@ -112,7 +112,7 @@ static int events_wait(const struct cgroup *cg, const char *key, bool want, int 
 		return fd;
 	int64_t deadline = clock_mono_ns() + (int64_t)timeout_ms * 1000000;
 	for (int i = 0;; i++) {
-		bool is;
+		bool is = false;
 		int r = events_read(fd, key, &is);
 		if (r < 0 || is == want)
 			return r;

@@ -1,6 +1,7 @@
 #include "plan/function.h"
 
 #include <ctype.h>
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -187,6 +188,7 @@ static size_t env_find(const struct function *f, const char *name, bool *found)
 {
 	size_t i = 0;
 	int order = 1;
+	assert(f->env || f->nenv == 0);
 	while (i < f->nenv && (order = strcmp(f->env[i].name, name)) < 0)
 		i++;
 	*found = i < f->nenv && order == 0;
