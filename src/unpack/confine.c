@@ -230,7 +230,7 @@ static int filter_add(scmp_filter_ctx ctx)
 	/* never the bundle (0), however it was opened */
 	static const int writing[] = { SCMP_SYS(write), SCMP_SYS(pwrite64), SCMP_SYS(ftruncate) };
 	for (size_t i = 0; !r && i < ARRAY_LEN(writing); i++)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, writing[i], 1, SCMP_A0(SCMP_CMP_NE, 0));
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, writing[i], 1, SCMP_A0(SCMP_CMP_NE, 0, 0));
 	/* memory: private, and never code */
 	if (!r)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
@@ -241,9 +241,11 @@ static int filter_add(scmp_filter_ctx ctx)
 				     SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	/* abort(): of a failed assertion, of the allocator */
 	if (!r)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, SCMP_A2(SCMP_CMP_EQ, SIGABRT));
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, SCMP_A2(SCMP_CMP_EQ, SIGABRT, 0));
 	if (!r)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(rt_sigaction), 0);
+	if (!r && SANITIZED) /* at its end, AddressSanitizer gives back its signal stack */
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(sigaltstack), 0);
 	return r;
 }
 

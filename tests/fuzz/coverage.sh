@@ -29,9 +29,11 @@ if [ ! -s "$dir/raw" ]; then
 	exit 1
 fi
 "$profdata" merge -sparse -o "$dir/data" "$dir/raw"
-# lcov's records: LF lines that hold code, LH lines that ran
-"$cov" export -format=lcov -instr-profile="$dir/data" "$program" "$srcdir/$source" >"$dir/lcov"
+# lcov's records: SF source file, LF lines that hold code, LH lines that ran
+"$cov" export -format=lcov -instr-profile="$dir/data" "$program" >"$dir/lcov"
 awk -F: -v name="$name" -v source="$source" -v least="$least" '
+	$1 == "SF" { mine = substr($2, length($2) - length(source) + 1) == source }
+	!mine { next }
 	$1 == "LF" { found += $2 }
 	$1 == "LH" { hit += $2 }
 	END {

@@ -33,6 +33,17 @@ static const struct layer_limits small = { BUNDLE_LIMITS, .cpu_seconds = 20, .wa
 static char build_dir[PATH_MAX]; /* where fc-unpack is */
 static char fake_dir[PATH_MAX];	 /* where "fc-unpack" is fake-unpack */
 
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
 struct place {
 	char path[PATH_MAX];
 	struct layer_store store;
@@ -281,13 +292,15 @@ static void memory_is_limited(void **state)
 	autoclose int fd = buf_fd(&b);
 	struct layer_info info;
 	struct err err = ERR_INIT;
-#ifndef __SANITIZE_ADDRESS__
-	assert_int_equal(layer_unpack(&p.store, fd, NULL, &small, &info, &err), LAYER_REFUSED);
-	assert_int_equal(info.outcome, UNPACK_memory);
-#else
-	(void)info;
-	(void)err;
-#endif
+	int r = layer_unpack(&p.store, fd, NULL, &small, &info, &err);
+	if (SANITIZED) {
+		/* fc-unpack cannot limit its address space then (confine.c), so the memory is to be had */
+		assert_int_equal(r, 0);
+		assert_int_equal(layer_remove(&p.store, info.digest, &err), 0);
+	} else {
+		assert_int_equal(r, LAYER_REFUSED);
+		assert_int_equal(info.outcome, UNPACK_memory);
+	}
 	assert_int_equal(entries(&p), 0);
 	place_fini(&p);
 }
