@@ -1,5 +1,4 @@
 # man: a page per program and file format; fcnode(7) is the architecture. tests/lint/check-man wants every page here.
 dist_man_MANS += %D%/fc-unpack.8
 dist_man_MANS += %D%/fc-run.1 %D%/fcnode.7 %D%/fcnode-channel.7 %D%/fcnode-runtimes.7
-dist_man_MANS += %D%/fc-run.1 %D%/fcnode.7
 dist_man_MANS += %D%/fc-run-doctor.1
