@@ -254,8 +254,6 @@ static int compile_and_launch(struct invoke *v)
 
 int invoke_start(struct invoke *v)
 {
-	if (geteuid() == 0 && v->opts->network == 0 && net_ahead_start(&v->net, &v->err) < 0)
-		return CMD_HOST;
 	int status = check_limits(v);
 	if (status != CMD_OK)
 		return status;

@@ -154,7 +154,11 @@ int cmd_invoke(int argc, char **argv, const struct cmd_globals *g)
 	v.begin_ns = (uint64_t)clock_mono_ns();
 	v.start_ms = clock_real_ms();
 	v.reply.max = o.max_reply;
-	int status = prepare(&v, argv[at]);
+	int status = CMD_OK;
+	if (geteuid() == 0 && o.network == 0 && net_ahead_start(&v.net, &v.err) < 0)
+		status = CMD_HOST;
+	if (status == CMD_OK)
+		status = prepare(&v, argv[at]);
 	if (status == CMD_OK)
 		status = invoke_start(&v);
 	if (status == CMD_OK) {
