@@ -142,6 +142,35 @@ static bool too_deep(const char *text, size_t len)
 	return false;
 }
 
+/*
+ * jansson refuses a document with an integer over 2^63 - 1, which unlimited
+ * values of 64-bit kernel fields are (18446744073709551615). Spelled with a
+ * fraction it is a real: a reader that wants a whole number still refuses it,
+ * one that expects such values (plan/oci) reads it. Returns 0 or -ENOMEM.
+ */
+static int widen_integers(const char *text, size_t len, struct buf *out)
+{
+	bool quoted = false;
+	int r = 0;
+	for (size_t i = 0; i < len && r == 0;) {
+		size_t n = 1;
+		if (text[i] == '"') {
+			quoted = !quoted;
+		} else if (quoted && text[i] == '\\' && i + 1 < len) {
+			n = 2;
+		} else if (!quoted && text[i] >= '0' && text[i] <= '9') {
+			while (i + n < len && strchr("0123456789.eE+-", text[i + n]) && text[i + n])
+				n++;
+		}
+		r = buf_append(out, text + i, n);
+		bool whole = !memchr(text + i, '.', n) && !memchr(text + i, 'e', n) && !memchr(text + i, 'E', n);
+		if (r == 0 && whole && (n > 19 || (n == 19 && memcmp(text + i, "9223372036854775807", n) > 0)))
+			r = buf_puts(out, ".0");
+		i += n;
+	}
+	return r;
+}
+
 json_t *json_parse(const char *text, size_t len, const char *what, struct err *err)
 {
 	if (too_deep(text, len)) {
@@ -150,6 +179,11 @@ json_t *json_parse(const char *text, size_t len, const char *what, struct err *e
 	}
 	json_error_t e;
 	json_t *v = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
+	if (!v && json_error_code(&e) == json_error_numeric_overflow) {
+		autobuf struct buf wide = BUF_INIT(2 * len + 64);
+		if (widen_integers(text, len, &wide) == 0)
+			v = json_loadb(wide.data, wide.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
+	}
 	if (!v)
 		err_set(err, 0, "%s: not JSON: %s (line %d, column %d)", what, e.text, e.line, e.column);
 	return v;
