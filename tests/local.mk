@@ -1,6 +1,7 @@
 # Each folder of tests adds its own programs; see tests/unit/local.mk and tests/fuzz/local.mk for the pattern.
 include tests/unit/local.mk
 include tests/fuzz/local.mk
+include tests/golden/local.mk
 include tests/ipc/local.mk
 include tests/lint/local.mk
 include tests/bench/local.mk
