@@ -188,7 +188,6 @@ static size_t env_find(const struct function *f, const char *name, bool *found)
 {
 	size_t i = 0;
 	int order = 1;
-	assert(f->env || f->nenv == 0);
 	while (i < f->nenv && (order = strcmp(f->env[i].name, name)) < 0)
 		i++;
 	*found = i < f->nenv && order == 0;
@@ -210,6 +209,7 @@ int function_env_set(struct function *f, const char *name, const char *value, st
 		return r;
 	bool found;
 	size_t at = env_find(f, name, &found);
+	assert(!found || f->env);
 	size_t bytes = env_bytes(f) + strlen(value) + (found ? 0 : strlen(name)) - (found ? strlen(f->env[at].value) : 0);
 	if (bytes > FUNCTION_ENV_BYTES_MAX)
 		return err_set(err, 0, "environmentVariables: %zu bytes of names and values; at most %d are allowed",
