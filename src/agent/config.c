@@ -32,6 +32,7 @@ const struct opt config_options[] = {
 	{ "user", 'u', OPT_STR, AT(user), "USER", "NAME, UID or UID:GID of the unprivileged half (" FC_SERVE_USER ")", NULL, 0, 0 },
 	{ "allow-user", 0, OPT_LIST, AT(allow_user), "USER", "may use the socket, besides root; again for more", NULL, 0, 0 },
 	{ "allow-group", 0, OPT_LIST, AT(allow_group), "GROUP", "its members may use the socket; again for more", NULL, 0, 0 },
+	{ "tenant-of", 0, OPT_LIST, AT(tenant_text), "USER=TENANT", "whom a user acts for (default); again for more", NULL, 0, 0 },
 	{ "socket-mode", 0, OPT_STR, AT(socket_mode_text), "MODE", "of the socket file, octal (0666: the allow lists decide)", NULL, 0, 0 },
 	{ "socket-group", 0, OPT_STR, AT(socket_group), "GROUP", "of the socket file (root's)", NULL, 0, 0 },
 	{ "", 0, OPT_NOTE, 0, NULL, "Limits", NULL, 0, 0 },
@@ -141,6 +142,27 @@ static int resolve_allowed(struct config *c, bool numbers_only, struct err *err)
 	return 0;
 }
 
+static int resolve_tenants(struct config *c, bool numbers_only, struct err *err)
+{
+	if (c->tenant_text.count > CONFIG_IDS_MAX)
+		return err_set(err, 0, "--tenant-of: more than %d", CONFIG_IDS_MAX);
+	for (size_t i = 0; i < c->tenant_text.count; i++) {
+		const char *text = c->tenant_text.item[i], *eq = strchr(text, '=');
+		autofree char *user = eq ? strndup(text, (size_t)(eq - text)) : NULL;
+		if (!user || !str_is_name(eq + 1, 64))
+			return err_set(err, 0, "--tenant-of %s: not USER=TENANT (a tenant has letters, digits, _ and -, at most 64)", text);
+		if (!to_id(user, &c->tenant[i].uid)) {
+			struct passwd *pw = numbers_only ? NULL : getpwnam(user);
+			if (!pw)
+				return err_set(err, 0, "--tenant-of %s: no such user", text);
+			c->tenant[i].uid = pw->pw_uid;
+		}
+		c->tenant[i].name = eq + 1;
+	}
+	c->tenants = c->tenant_text.count;
+	return 0;
+}
+
 static int resolve_socket(struct config *c, bool numbers_only, struct err *err)
 {
 	char *end;
@@ -213,6 +235,8 @@ static int finish(struct config *c, bool numbers_only, struct err *err)
 	int r = resolve_user(c, numbers_only, err);
 	if (r == 0)
 		r = resolve_allowed(c, numbers_only, err);
+	if (r == 0)
+		r = resolve_tenants(c, numbers_only, err);
 	if (r == 0)
 		r = resolve_socket(c, numbers_only, err);
 	if (r == 0)
@@ -291,6 +315,8 @@ static int put_all(struct buf *b, const struct config *c)
 		r = put_list(b, "allow-user", c->allow_uid, c->allow_uids);
 	if (r == 0)
 		r = put_list(b, "allow-group", c->allow_gid, c->allow_gids);
+	for (size_t i = 0; i < c->tenants && r == 0; i++)
+		r = buf_printf(b, "tenant-of = %u=%s\n", c->tenant[i].uid, c->tenant[i].name);
 	for (size_t i = 1; i < c->images && r == 0; i++)
 		r = buf_printf(b, "image = %s=%s\n", c->image[i].name, c->image[i].path);
 	for (const struct opt *o = config_options; r == 0 && o->name; o++)
@@ -323,6 +349,14 @@ const char *config_image(const struct config *c, const char *name)
 		if (strcmp(c->image[i].name, name) == 0)
 			return c->image[i].path;
 	return NULL;
+}
+
+const char *config_tenant(const struct config *c, uid_t uid)
+{
+	for (size_t i = 0; i < c->tenants; i++)
+		if (c->tenant[i].uid == uid)
+			return c->tenant[i].name;
+	return "default";
 }
 
 int config_serve_dir(const struct config *c, char *out, size_t size)

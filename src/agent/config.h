@@ -24,6 +24,12 @@ struct config_image {
 	const char *path; /* "host", or an absolute directory */
 };
 
+/* Whom a caller acts for. */
+struct config_tenant {
+	uid_t uid;
+	const char *name;
+};
+
 /*
  * The limits: NUM(field, option, type, default, min, max, unit for --help, text).
  * The option's name is the name under which a refusal cites it.
@@ -46,12 +52,12 @@ struct config_image {
 	  "code of one tenant on disk, bundles and layers (8G)") \
 	X(max_layer_disk, "max-layer-disk", BYTES, 64ull << 30, 1 << 20, 1ull << 50, "SIZE", \
 	  "all unpacked layers on disk; keeper refuses more (64G)") \
-	X(max_header_bytes, "max-header-bytes", BYTES, 32 << 10, 1 << 10, 1 << 20, "SIZE", \
-	  "request line and headers (32K)") \
+	X(max_header_bytes, "max-header-bytes", BYTES, 8 << 10, 1 << 10, 1 << 20, "SIZE", \
+	  "headers of a request (8K)") \
 	X(max_event_bytes, "max-event-bytes", BYTES, 32 << 20, 1 << 10, 1 << 30, "SIZE", \
 	  "event of an invocation (32M)") \
-	X(max_reply_bytes, "max-reply-bytes", BYTES, 32 << 20, 1 << 10, 1 << 30, "SIZE", \
-	  "reply of an invocation (32M)") \
+	X(max_reply_bytes, "max-reply-bytes", BYTES, 6 << 20, 1 << 10, 1 << 30, "SIZE", \
+	  "reply of an invocation (6M)") \
 	X(client_timeout_ms, "client-timeout", MS, 60000, 100, 3600000, "TIME", \
 	  "a client that neither sends nor takes bytes is dropped after (60s)") \
 	X(default_memory_bytes, "default-memory", BYTES, 512ull << 20, 4 << 20, 1ull << 40, "SIZE", \
@@ -94,6 +100,7 @@ struct config {
 	const char *socket_group;
 	struct opt_list allow_user, allow_group; /* as given, names or numbers */
 	struct opt_list image_text;              /* "name=path" as given */
+	struct opt_list tenant_text;             /* "user=tenant" as given */
 	int log_level;                           /* 0 error, 1 warning, 2 info, 3 debug */
 	bool help, version;
 #define X(field, option, type, def, min, max, unit, text) uint64_t field;
@@ -111,6 +118,8 @@ struct config {
 	size_t allow_gids;
 	struct config_image image[CONFIG_IMAGES_MAX]; /* "host" is always there */
 	size_t images;
+	struct config_tenant tenant[CONFIG_IDS_MAX];
+	size_t tenants;
 };
 
 /* The table, for --help, the command line and the file. */
@@ -125,6 +134,9 @@ int config_from_fd(struct config *c, int fd, struct err *err);
 
 /* Path of an image by its name, or NULL. */
 const char *config_image(const struct config *c, const char *name);
+
+/* The tenant that this user acts for: by tenant-of, else "default". */
+const char *config_tenant(const struct config *c, uid_t uid);
 
 /* serve's own directory below state_dir ("<state_dir>/serve"): its database, blobs and logs. */
 int config_serve_dir(const struct config *c, char *out, size_t size);

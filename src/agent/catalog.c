@@ -1,0 +1,469 @@
+#include "agent/catalog.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "agent/catalog-internal.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/str.h"
+
+struct catalog_function *catalog_function_ref(struct catalog_function *f)
+{
+	f->refs++;
+	return f;
+}
+
+void catalog_function_unref(struct catalog_function *f)
+{
+	if (!f || --f->refs > 0)
+		return;
+	function_fini(&f->f);
+	free(f);
+}
+
+/* ---- the table in memory ------------------------------------------------- */
+
+static int compare(const struct catalog_function *f, const char *tenant, const char *name)
+{
+	int r = strcmp(f->tenant, tenant);
+	return r ? r : strcmp(f->f.name, name);
+}
+
+/* Index of the first function that is not before (tenant, name). */
+static size_t lower_bound(const struct catalog *c, const char *tenant, const char *name)
+{
+	size_t low = 0, high = c->count;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		if (compare(c->functions[mid], tenant, name) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+struct catalog_function *catalog_find(struct catalog *c, const char *tenant, const char *name)
+{
+	size_t i = lower_bound(c, tenant, name);
+	return i < c->count && compare(c->functions[i], tenant, name) == 0 ? c->functions[i] : NULL;
+}
+
+size_t catalog_list(struct catalog *c, const char *tenant, const char *prefix, const char *from, size_t limit,
+		    struct catalog_function **out, const char **more)
+{
+	size_t n = 0;
+	*more = NULL;
+	for (size_t i = lower_bound(c, tenant, strcmp(from, prefix) > 0 ? from : prefix); i < c->count; i++) {
+		struct catalog_function *f = c->functions[i];
+		if (strcmp(f->tenant, tenant) != 0 || !str_starts(f->f.name, prefix))
+			break;
+		if (n == limit) {
+			*more = f->f.name;
+			break;
+		}
+		out[n++] = f;
+	}
+	return n;
+}
+
+static size_t tenant_functions(const struct catalog *c, const char *tenant)
+{
+	size_t n = 0;
+	for (size_t i = lower_bound(c, tenant, ""); i < c->count && strcmp(c->functions[i]->tenant, tenant) == 0; i++)
+		n++;
+	return n;
+}
+
+/* Takes the caller's reference. Room was made before (reserve). */
+static void table_insert(struct catalog *c, struct catalog_function *f)
+{
+	size_t i = lower_bound(c, f->tenant, f->f.name);
+	assert(c->count < c->cap);
+	memmove(&c->functions[i + 1], &c->functions[i], (c->count - i) * sizeof(*c->functions));
+	c->functions[i] = f;
+	c->stats->functions = ++c->count;
+}
+
+static void table_remove(struct catalog *c, struct catalog_function *f)
+{
+	size_t i = lower_bound(c, f->tenant, f->f.name);
+	assert(i < c->count && c->functions[i] == f);
+	memmove(&c->functions[i], &c->functions[i + 1], (c->count - i - 1) * sizeof(*c->functions));
+	c->stats->functions = --c->count;
+	catalog_function_unref(f);
+}
+
+/* Room for every change in flight and one more. */
+static int reserve(struct catalog *c)
+{
+	size_t pending = 1;
+	struct change *ch;
+	TAILQ_FOREACH(ch, &c->changes, entry)
+		pending++;
+	if (c->count + pending <= c->cap)
+		return 0;
+	size_t cap = c->cap * 2 + pending + 16;
+	struct catalog_function **grown = realloc(c->functions, cap * sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	c->functions = grown;
+	c->cap = cap;
+	return 0;
+}
+
+/* ---- changes ------------------------------------------------------------- */
+
+static bool name_is_changing(struct catalog *c, const char *tenant, const char *name)
+{
+	struct change *ch;
+	TAILQ_FOREACH(ch, &c->changes, entry) {
+		const struct catalog_function *f = ch->next ? ch->next : ch->old;
+		if (f && compare(f, tenant, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void change_end(struct change *ch, const struct catalog_result *r)
+{
+	struct catalog *c = ch->catalog;
+	TAILQ_REMOVE(&c->changes, ch, entry);
+	if (ch->fn)
+		ch->fn(ch->arg, r);
+	if (ch->blob)
+		catalog_blob_unref(c, ch->blob);
+	catalog_function_unref(ch->old);
+	catalog_function_unref(ch->next);
+	free(ch->config);
+	free(ch);
+}
+
+void change_fail(struct change *ch, enum api_code code, const char *fmt, ...)
+{
+	struct catalog_result r = { .code = code };
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(r.message, sizeof(r.message), fmt, ap);
+	va_end(ap);
+	change_end(ch, &r);
+}
+
+/* In the writer's thread: ch is not touched by the loop meanwhile. */
+static int write_row(struct writer_job *job, sqlite3 *db)
+{
+	struct change *ch = (struct change *)job;
+	const struct catalog_function *f = ch->next ? ch->next : ch->old;
+	autostmt sqlite3_stmt *s = writer_prepare(
+		db, ch->kind == CHANGE_DELETE
+			    ? "DELETE FROM functions WHERE tenant = ?1 AND name = ?2"
+			    : "INSERT OR REPLACE INTO functions(tenant, name, id, config, digest, code_size, checksum,"
+			      " created_ms, modified_ms, revision) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)");
+	if (!s)
+		return writer_step(db, s);
+	writer_text(s, 1, f->tenant);
+	writer_text(s, 2, f->f.name);
+	if (ch->kind != CHANGE_DELETE) {
+		writer_text(s, 3, f->id);
+		writer_text(s, 4, ch->config);
+		writer_text(s, 5, f->digest);
+		sqlite3_bind_int64(s, 6, (sqlite3_int64)f->code_size);
+		writer_text(s, 7, f->checksum);
+		sqlite3_bind_int64(s, 8, f->created_ms);
+		sqlite3_bind_int64(s, 9, f->modified_ms);
+		sqlite3_bind_int64(s, 10, (sqlite3_int64)f->revision);
+	}
+	return writer_step(db, s);
+}
+
+static void row_written(struct writer_job *job, int result)
+{
+	struct change *ch = (struct change *)job;
+	struct catalog *c = ch->catalog;
+	if (result < 0) {
+		change_fail(ch, result == -ENOSPC ? API_STORAGE_FULL : API_INTERNAL,
+			    "store function '%s': %s", (ch->next ? ch->next : ch->old)->f.name, strerror(-result));
+		return;
+	}
+	struct blob *old_blob = ch->old ? catalog_blob(c, ch->old->tenant, ch->old->digest) : NULL;
+	if (ch->old)
+		table_remove(c, catalog_find(c, ch->old->tenant, ch->old->f.name));
+	if (ch->next) {
+		table_insert(c, catalog_function_ref(ch->next));
+		ch->blob->refs++; /* the function's own; the change's goes with the change */
+	}
+	if (old_blob)
+		catalog_blob_unref(c, old_blob);
+	struct catalog_result r = { .code = API_CODE_MAX, .function = ch->next };
+	change_end(ch, &r);
+}
+
+void change_commit(struct change *ch)
+{
+	if (ch->kind == CHANGE_RESTORE) {
+		struct catalog_result r = { .code = API_CODE_MAX };
+		change_end(ch, &r);
+		return;
+	}
+	ch->job = (struct writer_job){ .db = WRITER_STATE, .run = write_row, .done = row_written };
+	if (writer_submit(ch->catalog->writer, &ch->job) == WRITER_E_FULL)
+		change_fail(ch, API_RESOURCE_THROTTLED, "the database has %d writes waiting; try again", WRITER_QUEUE_MAX);
+}
+
+static struct change *change_new(struct catalog *c, enum change_kind kind, struct catalog_function *old, catalog_fn *fn,
+				 void *arg)
+{
+	struct change *ch = calloc(1, sizeof(*ch));
+	if (!ch)
+		return NULL;
+	ch->catalog = c;
+	ch->kind = kind;
+	ch->old = old ? catalog_function_ref(old) : NULL;
+	ch->fn = fn;
+	ch->arg = arg;
+	TAILQ_INSERT_TAIL(&c->changes, ch, entry);
+	return ch;
+}
+
+static void fail_now(catalog_fn *fn, void *arg, enum api_code code, const char *fmt, const char *name)
+{
+	struct catalog_result r = { .code = code };
+	snprintf(r.message, sizeof(r.message), fmt, name);
+	fn(arg, &r);
+}
+
+/* The new state of a function, with its row's text. Takes *f over on success. */
+static int fill_next(struct change *ch, const char *tenant, struct function *f)
+{
+	struct catalog_function *n = calloc(1, sizeof(*n));
+	autojson json_t *config = function_to_json(f);
+	ch->config = config ? json_dumps(config, JSON_COMPACT) : NULL;
+	if (!n || !ch->config || str_uuid(n->id) < 0) {
+		free(n);
+		return -ENOMEM;
+	}
+	n->refs = 1;
+	str_copy(n->tenant, sizeof(n->tenant), tenant);
+	str_copy(n->digest, sizeof(n->digest), ch->blob->digest);
+	str_copy(n->checksum, sizeof(n->checksum), ch->blob->checksum);
+	n->code_size = ch->blob->size;
+	n->created_ms = n->modified_ms = clock_real_ms();
+	n->revision = 1;
+	if (ch->old) {
+		memcpy(n->id, ch->old->id, sizeof(n->id));
+		n->created_ms = ch->old->created_ms;
+		n->revision = ch->old->revision + 1;
+	}
+	n->f = *f;
+	function_init(f); /* what it pointed to is the snapshot's now */
+	ch->next = n;
+	return 0;
+}
+
+static void tenant_known(void *arg, const struct msg_tenant_added *m)
+{
+	(void)arg;
+	if (m->code)
+		log_err("tenant not accepted by keeper code=%d reason=\"%s\"", m->code, m->text);
+}
+
+static void change_begin(struct change *ch, const char *tenant, struct function *f, const char *digest)
+{
+	struct catalog *c = ch->catalog;
+	ch->blob = catalog_blob(c, tenant, digest);
+	if (!ch->blob) {
+		change_fail(ch, API_BLOB_NOT_FOUND, "no bundle sha256:%s was put to /blobs by this tenant", digest);
+		return;
+	}
+	ch->blob->refs++;
+	if (fill_next(ch, tenant, f) < 0) {
+		change_fail(ch, API_INTERNAL, "store function '%s': out of memory", f->name);
+		return;
+	}
+	/* in order with everything sent later, so a launch never comes before its tenant */
+	if (c->link && link_tenant_add(c->link, tenant, tenant_known, c) != LINK_OK) {
+		change_fail(ch, API_RESOURCE_THROTTLED, "keeper has %d requests in flight; try again", LINK_REQUESTS_MAX);
+		return;
+	}
+	catalog_want_layer(ch);
+}
+
+void catalog_create(struct catalog *c, const char *tenant, struct function *f, const char *digest, catalog_fn *fn,
+		    void *arg)
+{
+	if (catalog_find(c, tenant, f->name))
+		return fail_now(fn, arg, API_FUNCTION_EXISTS, "function '%s' already exists; PUT changes it", f->name);
+	if (name_is_changing(c, tenant, f->name))
+		return fail_now(fn, arg, API_CONCURRENT_UPDATE, "function '%s' is being changed by another request", f->name);
+	if (tenant_functions(c, tenant) >= c->config->max_functions)
+		return fail_now(fn, arg, API_LIMIT_EXCEEDED, "tenant '%s' has as many functions as max-functions allows",
+				tenant);
+	struct change *ch = reserve(c) == 0 ? change_new(c, CHANGE_CREATE, NULL, fn, arg) : NULL;
+	if (!ch)
+		return fail_now(fn, arg, API_INTERNAL, "store function '%s': out of memory", f->name);
+	change_begin(ch, tenant, f, digest);
+}
+
+void catalog_update(struct catalog *c, struct catalog_function *old, struct function *f, const char *digest,
+		    catalog_fn *fn, void *arg)
+{
+	if (catalog_find(c, old->tenant, old->f.name) != old || name_is_changing(c, old->tenant, old->f.name))
+		return fail_now(fn, arg, API_CONCURRENT_UPDATE, "function '%s' is being changed by another request",
+				old->f.name);
+	struct change *ch = reserve(c) == 0 ? change_new(c, CHANGE_UPDATE, old, fn, arg) : NULL;
+	if (!ch)
+		return fail_now(fn, arg, API_INTERNAL, "store function '%s': out of memory", old->f.name);
+	change_begin(ch, old->tenant, f, digest ? digest : old->digest);
+}
+
+void catalog_delete(struct catalog *c, struct catalog_function *old, catalog_fn *fn, void *arg)
+{
+	if (name_is_changing(c, old->tenant, old->f.name))
+		return fail_now(fn, arg, API_CONCURRENT_UPDATE, "function '%s' is being changed by another request",
+				old->f.name);
+	struct change *ch = change_new(c, CHANGE_DELETE, old, fn, arg);
+	if (!ch)
+		return fail_now(fn, arg, API_INTERNAL, "delete function '%s': out of memory", old->f.name);
+	change_commit(ch);
+}
+
+/* ---- start --------------------------------------------------------------- */
+
+static struct catalog_function *read_row(sqlite3_stmt *s, struct err *err)
+{
+	const char *tenant = (const char *)sqlite3_column_text(s, 0);
+	const char *name = (const char *)sqlite3_column_text(s, 1);
+	const char *config = (const char *)sqlite3_column_text(s, 3);
+	struct catalog_function *f = calloc(1, sizeof(*f));
+	if (!f || !tenant || !name || !config) {
+		free(f);
+		err_set(err, ENOMEM, "read the table of functions");
+		return NULL;
+	}
+	autojson json_t *object = json_parse(config, strlen(config), "stored function", err);
+	if (!object || function_parse(object, name, &f->f, err) < 0) {
+		err_wrap(err, "stored function %s of tenant %s", name, tenant);
+		free(f);
+		return NULL;
+	}
+	f->refs = 1;
+	str_copy(f->tenant, sizeof(f->tenant), tenant);
+	str_copy(f->id, sizeof(f->id), (const char *)sqlite3_column_text(s, 2));
+	str_copy(f->digest, sizeof(f->digest), (const char *)sqlite3_column_text(s, 4));
+	f->code_size = (uint64_t)sqlite3_column_int64(s, 5);
+	str_copy(f->checksum, sizeof(f->checksum), (const char *)sqlite3_column_text(s, 6));
+	f->created_ms = sqlite3_column_int64(s, 7);
+	f->modified_ms = sqlite3_column_int64(s, 8);
+	f->revision = (uint64_t)sqlite3_column_int64(s, 9);
+	return f;
+}
+
+static int load_functions(struct catalog *c, struct err *err)
+{
+	sqlite3 *db = writer_connection(c->writer, WRITER_STATE);
+	autostmt sqlite3_stmt *s =
+		writer_prepare(db, "SELECT tenant, name, id, config, digest, code_size, checksum, created_ms,"
+				   " modified_ms, revision FROM functions ORDER BY tenant, name");
+	int r;
+	while ((r = writer_step(db, s)) == 1) {
+		struct catalog_function *f = read_row(s, err);
+		if (!f)
+			return -EINVAL;
+		struct blob *b = catalog_blob(c, f->tenant, f->digest);
+		if (!b || reserve(c) < 0) {
+			r = err_set(err, b ? ENOMEM : ENOENT, "function %s of tenant %s names bundle %s", f->f.name,
+				    f->tenant, f->digest);
+			catalog_function_unref(f);
+			return r;
+		}
+		b->refs++;
+		table_insert(c, f);
+	}
+	return r < 0 ? err_set(err, -r, "read the table of functions: %s", sqlite3_errmsg(db)) : 0;
+}
+
+static void on_sweep(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	catalog_collect(arg);
+}
+
+int catalog_new(struct catalog **ret, struct event_base *base, const struct config *config, const char *dir,
+		struct writer *writer, struct stats *stats, struct err *err)
+{
+	struct catalog *c = calloc(1, sizeof(*c));
+	if (!c)
+		return err_set(err, ENOMEM, "load the catalog");
+	c->config = config;
+	c->writer = writer;
+	c->stats = stats;
+	TAILQ_INIT(&c->changes);
+	TAILQ_INIT(&c->waiting);
+	char path[1200];
+	snprintf(path, sizeof(path), "%s/blobs", dir);
+	int r = 0;
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		r = err_set(err, errno, "make %s", path);
+	c->blob_dir = r < 0 ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (r == 0 && c->blob_dir < 0)
+		r = err_set(err, errno, "open %s", path);
+	if (r == 0 && (r = upload_clear(c->blob_dir)) < 0)
+		err_set(err, -r, "remove unfinished uploads from %s", path);
+	if (r == 0)
+		r = catalog_load_blobs(c, err);
+	if (r == 0)
+		r = load_functions(c, err);
+	const struct timeval period = { .tv_sec = 2 };
+	c->sweep = event_new(base, -1, EV_PERSIST, on_sweep, c);
+	if (r == 0 && (!c->sweep || event_add(c->sweep, &period) < 0))
+		r = err_set(err, ENOMEM, "load the catalog");
+	if (r < 0) {
+		catalog_free(c);
+		return r;
+	}
+	*ret = c;
+	return 0;
+}
+
+void catalog_connect(struct catalog *c, struct link *link)
+{
+	c->link = link;
+	const char *last = "";
+	for (size_t i = 0; i < c->count; i++) {
+		if (strcmp(c->functions[i]->tenant, last) == 0)
+			continue;
+		last = c->functions[i]->tenant;
+		if (link_tenant_add(link, last, tenant_known, c) != LINK_OK)
+			log_err("tenant=%s could not be told to keeper: too many requests in flight", last);
+	}
+	catalog_check_layers(c);
+}
+
+struct catalog *catalog_free(struct catalog *c)
+{
+	if (!c)
+		return NULL;
+	c->ending = true;
+	struct change *ch;
+	while ((ch = TAILQ_FIRST(&c->changes)))
+		change_fail(ch, API_SHUTTING_DOWN, "the agent is shutting down");
+	if (c->sweep)
+		event_free(c->sweep);
+	for (size_t i = 0; i < c->count; i++)
+		catalog_function_unref(c->functions[i]);
+	free(c->functions);
+	catalog_free_blobs(c);
+	if (c->blob_dir >= 0)
+		close(c->blob_dir);
+	free(c);
+	return NULL;
+}

@@ -1,0 +1,360 @@
+/* The function API's own routes: create, list, get, update, delete, code, blobs. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "agent/body.h"
+#include "agent/catalog.h"
+#include "agent/config.h"
+#include "agent/gate-internal.h"
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/str.h"
+
+enum { LIST_DEFAULT = 20, LIST_MAX = 100 };
+
+/* A create or update on its way: the zip is stored first, then the function. */
+struct deploy {
+	struct catalog_function *old; /* update: what it was computed from */
+	struct function f;
+	bool has_code;
+	struct upload_result code;    /* only sha256 is set for code.blob */
+};
+
+static json_t *time_text(int64_t ms)
+{
+	char text[40];
+	time_t s = (time_t)(ms / 1000);
+	struct tm tm;
+	gmtime_r(&s, &tm);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	return json_string(text);
+}
+
+static json_t *function_object(const struct catalog_function *f)
+{
+	json_t *o = function_to_json(&f->f);
+	if (!o)
+		return NULL;
+	json_object_set_new(o, "functionId", json_string(f->id));
+	json_object_set_new(o, "codeSize", json_integer((json_int_t)f->code_size));
+	json_object_set_new(o, "codeChecksum", json_string(f->checksum));
+	json_object_set_new(o, "createdTime", time_text(f->created_ms));
+	json_object_set_new(o, "lastModifiedTime", time_text(f->modified_ms));
+	json_object_set_new(o, "instanceIsolationMode", json_string("REQUEST_EXCLUSIVE"));
+	return o;
+}
+
+static void etag_of(const struct catalog_function *f, char *out, size_t size)
+{
+	snprintf(out, size, "%s-%" PRIu64, f->id, f->revision);
+}
+
+static void answer_function(struct exchange *x, const struct catalog_function *f)
+{
+	char etag[64];
+	etag_of(f, etag, sizeof(etag));
+	gate_header(x, "Etag", "\"%s\"", etag);
+	gate_json(x, 200, function_object(f));
+}
+
+const char *gate_function_name(struct exchange *x)
+{
+	const char *name = x->target.segment[2];
+	if (str_is_name(name, FUNCTION_NAME_MAX))
+		return name;
+	gate_error(x, API_INVALID_ARGUMENT, "functionName: letters, digits, _ and -, not beginning with a digit or -, at most %d",
+		   FUNCTION_NAME_MAX);
+	return NULL;
+}
+
+static struct catalog_function *find(struct exchange *x)
+{
+	const char *name = gate_function_name(x);
+	if (!name)
+		return NULL;
+	struct catalog_function *f = catalog_find(x->gate->env.catalog, x->tenant, name);
+	if (!f)
+		gate_error(x, API_FUNCTION_NOT_FOUND, "function '%s' does not exist", name);
+	return f;
+}
+
+static bool precondition(struct exchange *x, const struct catalog_function *f)
+{
+	const char *match = gate_request_header(x, "If-Match");
+	char etag[64];
+	etag_of(f, etag, sizeof(etag));
+	if (!match || http_etag_matches(match, etag))
+		return true;
+	gate_error(x, API_PRECONDITION_FAILED, "function '%s' has changed: its Etag is \"%s\" now", f->f.name, etag);
+	return false;
+}
+
+/* ---- create and update --------------------------------------------------- */
+
+static void deploy_free(struct exchange *x)
+{
+	struct deploy *d = x->op;
+	x->op = NULL;
+	if (!d)
+		return;
+	function_fini(&d->f);
+	catalog_function_unref(d->old);
+	free(d);
+}
+
+static void deployed(void *arg, const struct catalog_result *r)
+{
+	struct exchange *x = arg;
+	if (r->code != API_CODE_MAX)
+		gate_error(x, r->code, "%s", r->message);
+	else
+		answer_function(x, r->function);
+}
+
+static void store_function(struct exchange *x)
+{
+	struct deploy *d = x->op;
+	struct catalog *c = x->gate->env.catalog;
+	const char *digest = d->has_code ? d->code.sha256 : NULL;
+	if (d->old)
+		catalog_update(c, d->old, &d->f, digest, deployed, x);
+	else
+		catalog_create(c, x->tenant, &d->f, digest, deployed, x);
+}
+
+static void zip_stored(void *arg, const struct catalog_result *r)
+{
+	struct exchange *x = arg;
+	if (r->code != API_CODE_MAX)
+		gate_error(x, r->code, "%s", r->message);
+	else
+		store_function(x);
+}
+
+/* The config's ceilings over what the manifest's own ranges allow. */
+static bool within_limits(struct exchange *x, const struct function *f)
+{
+	const struct config *c = x->gate->env.config;
+	const struct {
+		const char *field, *limit;
+		uint64_t value, max;
+	} checks[] = {
+		{ "memorySize", "max-memory", (uint64_t)f->memory_mb << 20, c->max_memory_bytes },
+		{ "cpu", "max-cpu", f->cpu_milli, c->max_cpu_milli },
+		{ "diskSize", "max-tmp", (uint64_t)f->disk_mb << 20, c->max_tmp_bytes },
+		{ "timeout", "max-timeout", (uint64_t)f->timeout_s * 1000, c->max_timeout_ms },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
+		if (checks[i].value <= checks[i].max)
+			continue;
+		gate_error(x, API_INVALID_ARGUMENT, "%s: more than this node allows (%s is %" PRIu64 ")", checks[i].field,
+			   checks[i].limit, checks[i].max);
+		return false;
+	}
+	if (f->nlayers == 0)
+		return true;
+	gate_error(x, API_NOT_IMPLEMENTED, "layers: this node does not serve layers yet; put their files into the code");
+	return false;
+}
+
+static void store_zip(struct exchange *x, struct body *b)
+{
+	struct catalog *c = x->gate->env.catalog;
+	struct deploy *d = x->op;
+	struct upload *u = NULL;
+	struct err err = ERR_INIT;
+	int r = upload_new(&u, catalog_blob_dir(c), x->gate->env.config->max_code_bytes, &err);
+	if (r == 0 && ((r = upload_write(u, b->zip.data, b->zip.len)) < 0 || (r = upload_finish(u, &d->code)) < 0))
+		err_set(&err, -r, "store code.zipFile");
+	if (r < 0) {
+		upload_free(u);
+		gate_error(x, r == -ENOSPC ? API_STORAGE_FULL : r == -EMSGSIZE ? API_ENTITY_TOO_LARGE : API_INTERNAL, "%s",
+			   err.text);
+		return;
+	}
+	catalog_put_blob(c, x->tenant, u, &d->code, zip_stored, x);
+}
+
+/* The body into x->op; false when it was refused. */
+static bool read_function(struct exchange *x, const struct body *b, struct catalog_function *old)
+{
+	struct err err = ERR_INIT;
+	struct deploy *d = calloc(1, sizeof(*d));
+	if (!d) {
+		gate_error(x, API_INTERNAL, "out of memory");
+		return false;
+	}
+	x->op = d;
+	x->on_free = deploy_free;
+	function_init(&d->f);
+	int r = 0;
+	if (old) {
+		d->old = catalog_function_ref(old);
+		autojson json_t *stored = function_to_json(&old->f);
+		r = stored ? function_parse(stored, NULL, &d->f, &err) : err_set(&err, ENOMEM, "copy the function");
+		if (r == 0)
+			r = function_update(&d->f, b->object, &err);
+		if (r == 0 && strcmp(d->f.name, old->f.name) != 0)
+			r = err_set(&err, 0, "functionName: a function cannot be renamed");
+	} else {
+		r = function_parse(b->object, NULL, &d->f, &err);
+	}
+	d->has_code = b->has_zip || b->has_blob;
+	if (r == 0 && !old && !d->has_code)
+		r = err_set(&err, 0, "code: missing; give code.zipFile or code.blob");
+	if (b->has_blob)
+		str_copy(d->code.sha256, sizeof(d->code.sha256), b->digest);
+	if (r < 0) {
+		gate_error(x, API_INVALID_ARGUMENT, "%s%s%s", err.text, err.hint[0] ? "; " : "", err.hint);
+		return false;
+	}
+	return within_limits(x, &d->f);
+}
+
+static void deploy(struct exchange *x, struct catalog_function *old)
+{
+	struct body b = { .zip = BUF_INIT(0) };
+	struct err err = ERR_INIT;
+	int r = body_parse(x->body.data ? x->body.data : "", x->body.len, GATE_ZIP_MAX, &b, &err);
+	buf_fini(&x->body);
+	if (r != BODY_OK) {
+		gate_error(x, r == BODY_E_TOO_LARGE ? API_ENTITY_TOO_LARGE : API_INVALID_ARGUMENT, "%s%s%s", err.text,
+			   err.hint[0] ? "; " : "", err.hint);
+		return;
+	}
+	if (read_function(x, &b, old)) {
+		gate_defer(x);
+		if (b.has_zip)
+			store_zip(x, &b);
+		else
+			store_function(x);
+	}
+	body_fini(&b);
+}
+
+void gate_create(struct exchange *x) { deploy(x, NULL); }
+
+void gate_update(struct exchange *x)
+{
+	struct catalog_function *f = find(x);
+	if (f && precondition(x, f))
+		deploy(x, f);
+}
+
+/* ---- list, get, delete --------------------------------------------------- */
+
+void gate_list(struct exchange *x)
+{
+	struct catalog_function *page[LIST_MAX];
+	const char *limit_text = http_query(&x->target, "limit"), *prefix = http_query(&x->target, "prefix");
+	const char *from = http_query(&x->target, "nextToken"), *more;
+	uint64_t limit = LIST_DEFAULT;
+	if (limit_text && (str_to_u64(limit_text, &limit) < 0 || limit < 1 || limit > LIST_MAX))
+		return gate_error(x, API_INVALID_ARGUMENT, "limit: a number from 1 to %d", LIST_MAX);
+	size_t n = catalog_list(x->gate->env.catalog, x->tenant, prefix ? prefix : "", from ? from : "", limit, page, &more);
+	json_t *list = json_array(), *o = json_object();
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, function_object(page[i]));
+	json_object_set_new(o, "functions", list);
+	if (more)
+		json_object_set_new(o, "nextToken", json_string(more));
+	gate_json(x, 200, o);
+}
+
+void gate_get(struct exchange *x)
+{
+	struct catalog_function *f = find(x);
+	if (f)
+		answer_function(x, f);
+}
+
+static void deleted(void *arg, const struct catalog_result *r)
+{
+	struct exchange *x = arg;
+	if (r->code != API_CODE_MAX)
+		gate_error(x, r->code, "%s", r->message);
+	else
+		gate_empty(x, 204);
+}
+
+void gate_delete(struct exchange *x)
+{
+	struct catalog_function *f = find(x);
+	if (!f || !precondition(x, f))
+		return;
+	gate_defer(x);
+	catalog_delete(x->gate->env.catalog, f, deleted, x);
+}
+
+/* ---- code ---------------------------------------------------------------- */
+
+void gate_get_code(struct exchange *x)
+{
+	struct catalog_function *f = find(x);
+	if (!f)
+		return;
+	char url[100];
+	snprintf(url, sizeof(url), "/blobs/sha256:%s", f->digest);
+	gate_json(x, 200, json_pack("{s:s, s:s, s:s+}", "url", url, "checksum", f->checksum, "digest", "sha256:", f->digest));
+}
+
+static bool blob_digest(struct exchange *x, char digest[BODY_DIGEST])
+{
+	if (body_digest(x->target.segment[1], digest))
+		return true;
+	gate_error(x, API_INVALID_ARGUMENT, "the path must be /blobs/sha256:<64 lower-case hex digits>");
+	return false;
+}
+
+void gate_put_blob_begin(struct exchange *x)
+{
+	char digest[BODY_DIGEST];
+	struct err err = ERR_INIT;
+	if (blob_digest(x, digest) &&
+	    upload_new(&x->upload, catalog_blob_dir(x->gate->env.catalog), x->gate->env.config->max_code_bytes, &err) < 0)
+		gate_error(x, err.code == ENOSPC ? API_STORAGE_FULL : API_INTERNAL, "%s", err.text);
+}
+
+static void blob_stored(void *arg, const struct catalog_result *r)
+{
+	struct exchange *x = arg;
+	if (r->code != API_CODE_MAX)
+		return gate_error(x, r->code, "%s", r->message);
+	const char *digest = x->target.segment[1];
+	gate_json(x, 200, json_pack("{s:s, s:I}", "digest", digest, "size", (json_int_t)x->received));
+}
+
+void gate_put_blob(struct exchange *x)
+{
+	char digest[BODY_DIGEST];
+	struct upload_result got;
+	if (!blob_digest(x, digest))
+		return;
+	if (upload_finish(x->upload, &got) < 0)
+		return gate_error(x, API_INTERNAL, "out of memory");
+	if (got.bytes == 0)
+		return gate_error(x, API_INVALID_ARGUMENT, "the bundle is empty");
+	if (strcmp(got.sha256, digest) != 0)
+		return gate_error(x, API_INVALID_ARGUMENT, "the %" PRIu64 " bytes sent hash to sha256:%s, not to what the path says",
+				  got.bytes, got.sha256);
+	gate_defer(x);
+	struct upload *u = take_ptr(x->upload);
+	catalog_put_blob(x->gate->env.catalog, x->tenant, u, &got, blob_stored, x);
+}
+
+void gate_get_blob(struct exchange *x)
+{
+	char digest[BODY_DIGEST];
+	if (!blob_digest(x, digest))
+		return;
+	int fd = catalog_open_blob(x->gate->env.catalog, x->tenant, digest);
+	if (fd == -ENOENT)
+		return gate_error(x, API_BLOB_NOT_FOUND, "no bundle sha256:%s was put by tenant '%s'", digest, x->tenant);
+	if (fd < 0)
+		return gate_error(x, API_INTERNAL, "open the bundle: %s", strerror(-fd));
+	gate_file(x, "application/octet-stream", fd);
+}

@@ -1,0 +1,139 @@
+/*
+ * gate-internal - a request on its way through the gate, and what the route
+ * handlers (gate-functions.c, gate-invoke.c, gate-node.c) may do with it.
+ *
+ * A handler runs once the body is whole. It either answers at once (gate_json,
+ * gate_error, ...) or calls gate_defer() and answers later, exactly once, from
+ * the loop; until then the exchange lives, also when its client hangs up.
+ */
+#pragma once
+
+#include <event2/event.h>
+#include <jansson.h>
+#include <microhttpd.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "agent/api.h"
+#include "agent/gate.h"
+#include "agent/http.h"
+#include "agent/stats.h"
+#include "agent/upload.h"
+#include "base/buf.h"
+
+struct exchange;
+
+enum { GATE_NAME_SIZE = 72, GATE_HEADERS_MAX = 16, GATE_GROUPS_MAX = 64 };
+
+/* Named limits that have no row in the config: fcnode-api(7), LIMITS. */
+enum {
+	GATE_JSON_MAX = (50 << 20) / 3 * 4 + (1 << 20), /* create and update: 50 MiB of zip in base64, and the rest */
+	GATE_ZIP_MAX = 50 << 20,                        /* code.zipFile, decoded (CONTRACTS 1) */
+	GATE_BODIES_MAX = 512 << 20,                    /* all bodies in memory together */
+	GATE_SWALLOW_MAX = 64 << 20,                    /* of a refused request's body, before the connection is cut */
+};
+
+enum gate_body { BODY_NONE, BODY_JSON, BODY_EVENT, BODY_UPLOAD };
+
+/* Where a client is, with the time limit of each (client-timeout). */
+enum conn_phase { CONN_IDLE, CONN_HEAD, CONN_BODY, CONN_WORKING, CONN_REPLY };
+
+struct route {
+	const char *method;
+	const char *pattern;            /* "/2023-03-30/functions/{}": {} is any one part */
+	enum gate_body body;
+	const char *const *query;       /* known parameters, NULL-terminated; others are refused. NULL: none */
+	void (*begin)(struct exchange *x); /* optional, before the body; may answer (with an error) */
+	void (*handle)(struct exchange *x);
+};
+
+struct conn {
+	struct gate *gate;
+	struct MHD_Connection *mhd;
+	int fd;
+	uid_t uid;
+	gid_t groups[GATE_GROUPS_MAX];
+	size_t ngroups;
+	bool allowed;
+	enum conn_phase phase;
+	int64_t since_ns; /* begin of the phase */
+	struct event *hangup;
+	struct exchange *x;
+	LIST_ENTRY(conn) entry;
+};
+
+struct exchange {
+	struct gate *gate;
+	struct conn *conn;
+	struct MHD_Connection *mhd; /* NULL once the client is gone and MHD has let go */
+	const struct route *route;
+	char request_id[37];
+	char tenant[GATE_NAME_SIZE];   /* whom it acts for */
+	bool any_tenant;               /* may ask about others too (root) */
+	char *raw;                     /* the target as sent; NULL: longer than HTTP_TARGET_MAX */
+	struct http_target target;
+	bool begun, handled, deferred, suspended, answered, queued, gone, cut;
+	struct buf body;
+	struct upload *upload;
+	uint64_t received, counted; /* bytes taken; of them, in stats.body_bytes */
+
+	unsigned status;
+	struct buf reply;
+	const char *content_type;      /* NULL: none */
+	int reply_fd;                  /* instead of reply, or -1 */
+	struct {
+		const char *name;
+		char *value;
+	} header[GATE_HEADERS_MAX];
+	size_t headers;
+
+	/* the handlers' own */
+	void *op;
+	void (*on_gone)(struct exchange *x); /* the client hung up while deferred; the answer may then be left out */
+	void (*on_free)(struct exchange *x); /* reply sent or impossible */
+};
+
+struct gate {
+	struct gate_env env;
+	struct MHD_Daemon *mhd;
+	struct event *mhd_event, *timeout, *accept_event, *sweep;
+	int listen_fd;
+	size_t connections, refused_connections, exchanges;
+	LIST_HEAD(, conn) conns;
+	struct conn *arriving;
+	bool accepting, draining, running;
+	struct event *idle_event;
+	void (*idle)(void *arg);
+	void *idle_arg;
+};
+
+/* ---- for handlers --------------------------------------------------------- */
+
+const char *gate_request_header(struct exchange *x, const char *name); /* NULL: absent */
+void gate_header(struct exchange *x, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void gate_json(struct exchange *x, unsigned status, json_t *body);                 /* steals body; NULL is "out of memory" */
+void gate_text(struct exchange *x, unsigned status, const char *type, struct buf *body); /* takes body over */
+void gate_file(struct exchange *x, const char *type, int fd);                      /* takes fd over */
+void gate_empty(struct exchange *x, unsigned status);
+void gate_error(struct exchange *x, enum api_code code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void gate_defer(struct exchange *x);
+
+/* gate.c: the answer is known; send it now or wake the connection. */
+void gate_answer(struct exchange *x);
+
+/* gate-reply.c */
+struct MHD_Response *gate_build_response(struct exchange *x);
+void gate_exchange_fini(struct exchange *x);
+
+/* gate-routes.c: the table */
+enum gate_match { GATE_MATCH, GATE_NO_METHOD, GATE_NO_PATH };
+enum gate_match gate_route(const char *method, const struct http_target *t, const struct route **ret);
+
+/* "prefix" and the names of a resource path: part n of the target, checked as a name; or answers and returns NULL. */
+const char *gate_function_name(struct exchange *x);
+
+typedef void gate_handler(struct exchange *x);
+gate_handler gate_create, gate_list, gate_get, gate_update, gate_delete, gate_get_code, gate_put_blob, gate_get_blob;
+gate_handler gate_put_blob_begin;
+gate_handler gate_invoke_begin, gate_invoke;
+gate_handler gate_healthz, gate_metrics, gate_usage, gate_logs, gate_node_info;

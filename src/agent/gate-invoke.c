@@ -1,0 +1,102 @@
+/* POST .../invocations: from the request's headers to a call, and from its result to the reply's. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "agent/catalog.h"
+#include "agent/gate-internal.h"
+#include "agent/invocation.h"
+#include "base/cleanup.h"
+#include "base/json.h"
+
+static void called(void *arg, struct invocation_result *r);
+
+static void on_gone(struct exchange *x)
+{
+	struct invocation *i = take_ptr(x->op);
+	if (!i)
+		return;
+	invocation_gone(i);
+	if (!x->answered)
+		gate_error(x, API_CLIENT_CLOSED, "the caller hung up");
+}
+
+/* The reply left, or its connection is gone; a call whose body never came whole ends here too. */
+static void on_free(struct exchange *x)
+{
+	struct invocation *i = take_ptr(x->op);
+	if (!i)
+		return;
+	if (x->deferred)
+		invocation_sent(i);
+	else
+		invocation_gone(i);
+}
+
+void gate_invoke_begin(struct exchange *x)
+{
+	const char *name = gate_function_name(x);
+	const char *type = gate_request_header(x, "x-fc-invocation-type"), *log = gate_request_header(x, "x-fc-log-type");
+	const char *qualifier = http_query(&x->target, "qualifier");
+	struct err err = ERR_INIT;
+	if (!name)
+		return;
+	struct catalog_function *f = catalog_find(x->gate->env.catalog, x->tenant, name);
+	if (!f)
+		return gate_error(x, API_FUNCTION_NOT_FOUND, "function '%s' does not exist", name);
+	if (qualifier && strcasecmp(qualifier, "LATEST") != 0)
+		return gate_error(x, API_NOT_IMPLEMENTED, "qualifier '%s': this node serves only LATEST so far", qualifier);
+	if (type && strcasecmp(type, "Async") == 0)
+		return gate_error(x, API_NOT_IMPLEMENTED, "x-fc-invocation-type: Async is not served by this node yet; use Sync");
+	if (type && strcasecmp(type, "Sync") != 0)
+		return gate_error(x, API_INVALID_ARGUMENT, "x-fc-invocation-type: must be Sync");
+	if (log && strcasecmp(log, "Tail") != 0 && strcasecmp(log, "None") != 0)
+		return gate_error(x, API_INVALID_ARGUMENT, "x-fc-log-type: must be Tail or None");
+	enum api_code code = invocation_admit(x->gate->env.calls, &err);
+	if (code != API_CODE_MAX)
+		return gate_error(x, code, "%s", err.text);
+	const struct invocation_wish w = {
+		.function = f, .request_id = x->request_id, .log_tail = log && strcasecmp(log, "Tail") == 0, .done = called, .arg = x,
+	};
+	x->op = invocation_new(x->gate->env.calls, &w);
+	x->on_gone = on_gone;
+	x->on_free = on_free;
+	if (!x->op)
+		return gate_error(x, API_INTERNAL, "out of memory");
+	gate_header(x, "X-Fc-Code-Checksum", "%s", f->checksum);
+}
+
+void gate_invoke(struct exchange *x)
+{
+	gate_defer(x);
+	invocation_body(x->op, &x->body);
+}
+
+static void add_log_result(struct exchange *x, const struct buf *tail)
+{
+	autobuf struct buf text = BUF_INIT(16 << 10);
+	if (tail->len && http_base64_encode(tail->data, tail->len, &text) == 0)
+		gate_header(x, "X-Fc-Log-Result", "%s", text.data);
+}
+
+static void called(void *arg, struct invocation_result *r)
+{
+	struct exchange *x = arg;
+	if (r->started) {
+		gate_header(x, "X-Fc-Instance-Id", "%s", r->instance_id);
+		gate_header(x, "X-Fc-Invocation-Duration", "%" PRIu64, (r->run_us + 500) / 1000);
+		gate_header(x, "X-Fc-Max-Memory-Usage", "%.2f", (double)r->peak_bytes / 1048576);
+		gate_header(x, "X-Fc-Version-Id", "LATEST");
+		gate_header(x, "X-Fcnode-Served", "cold");
+		gate_header(x, "X-Fcnode-Outcome", "%s", outcome_name(r->outcome));
+		gate_header(x, "X-Fcnode-Billed-Duration", "%" PRIu64, r->billed_ms);
+		gate_header(x, "X-Fcnode-Timeline", "%s", r->timeline);
+		add_log_result(x, &r->log_tail);
+	}
+	if (r->refused != API_CODE_MAX)
+		return gate_error(x, r->refused, "%s", r->message);
+	if (r->error_type)
+		gate_header(x, "X-Fc-Error-Type", "%s", r->error_type);
+	gate_text(x, 200, r->error_type ? "application/json" : "application/octet-stream", &r->body);
+}

@@ -1,0 +1,130 @@
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/gate-internal.h"
+#include "base/cleanup.h"
+
+static const char type_json[] = "application/json";
+
+const char *gate_request_header(struct exchange *x, const char *name)
+{
+	return x->mhd ? MHD_lookup_connection_value(x->mhd, MHD_HEADER_KIND, name) : NULL;
+}
+
+void gate_header(struct exchange *x, const char *name, const char *fmt, ...)
+{
+	assert(x->headers < GATE_HEADERS_MAX);
+	char *value = NULL;
+	va_list ap;
+	va_start(ap, fmt);
+	int n = vasprintf(&value, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return;
+	x->header[x->headers].name = name;
+	x->header[x->headers++].value = value;
+}
+
+void gate_text(struct exchange *x, unsigned status, const char *type, struct buf *body)
+{
+	x->status = status;
+	x->content_type = type;
+	x->reply = *body;
+	*body = (struct buf)BUF_INIT(0);
+	gate_answer(x);
+}
+
+void gate_empty(struct exchange *x, unsigned status)
+{
+	struct buf none = BUF_INIT(0);
+	gate_text(x, status, NULL, &none);
+}
+
+void gate_file(struct exchange *x, const char *type, int fd)
+{
+	x->reply_fd = fd;
+	x->status = 200;
+	x->content_type = type;
+	gate_answer(x);
+}
+
+void gate_json(struct exchange *x, unsigned status, json_t *body)
+{
+	char *text = body ? json_dumps(body, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
+	json_decref(body);
+	if (!text)
+		return gate_error(x, API_INTERNAL, "out of memory");
+	struct buf b = { text, strlen(text), strlen(text) + 1, strlen(text) };
+	gate_text(x, status, type_json, &b);
+}
+
+void gate_error(struct exchange *x, enum api_code code, const char *fmt, ...)
+{
+	char message[1300];
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(message, sizeof(message), fmt, ap);
+	va_end(ap);
+	struct buf b = BUF_INIT(16 << 10);
+	if (api_error_body(code, message, x->request_id, &b) < 0)
+		buf_reset(&b);
+	gate_header(x, "x-amzn-ErrorType", "%s", api_code_exception(code));
+	gate_text(x, api_code_status(code), type_json, &b);
+}
+
+/* The reply's bytes go to libmicrohttpd, which frees them. */
+static struct MHD_Response *response_of_body(struct exchange *x)
+{
+	if (x->reply_fd >= 0) {
+		struct stat st;
+		struct MHD_Response *r = NULL;
+		if (fstat(x->reply_fd, &st) == 0)
+			r = MHD_create_response_from_fd64((uint64_t)st.st_size, x->reply_fd);
+		if (r)
+			x->reply_fd = -1;
+		return r;
+	}
+	if (x->reply.len == 0)
+		return MHD_create_response_from_buffer(0, (void *)(uintptr_t)"", MHD_RESPMEM_PERSISTENT);
+	struct MHD_Response *r = MHD_create_response_from_buffer(x->reply.len, x->reply.data, MHD_RESPMEM_MUST_FREE);
+	if (r)
+		x->reply = (struct buf)BUF_INIT(0);
+	return r;
+}
+
+struct MHD_Response *gate_build_response(struct exchange *x)
+{
+	struct MHD_Response *r = response_of_body(x);
+	if (!r)
+		return NULL;
+	MHD_add_response_header(r, "X-Fc-Request-Id", x->request_id);
+	if (x->content_type)
+		MHD_add_response_header(r, "Content-Type", x->content_type);
+	for (size_t i = 0; i < x->headers; i++)
+		MHD_add_response_header(r, x->header[i].name, x->header[i].value);
+	if (x->cut || x->gate->draining)
+		MHD_add_response_header(r, "Connection", "close");
+	return r;
+}
+
+void gate_exchange_fini(struct exchange *x)
+{
+	for (size_t i = 0; i < x->headers; i++)
+		free(x->header[i].value);
+	x->headers = 0;
+	if (x->reply_fd >= 0)
+		close(x->reply_fd);
+	x->reply_fd = -1;
+	buf_fini(&x->reply);
+	x->gate->env.stats->body_bytes -= x->counted;
+	x->counted = 0;
+	buf_fini(&x->body);
+	x->upload = upload_free(x->upload);
+	free(x->raw);
+	x->raw = NULL;
+}

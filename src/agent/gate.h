@@ -1,0 +1,48 @@
+/*
+ * gate - the HTTP side of serve: connections, requests, routes, replies.
+ *
+ * libmicrohttpd parses HTTP/1.1; its epoll set hangs in serve's one loop
+ * (external polling), and it gets sockets that the gate accepted, so that the
+ * peer's identity (SO_PEERCRED, SO_PEERGROUPS) is known before its first byte
+ * is read. A request whose answer is not known yet is suspended; a peer that
+ * hangs up meanwhile is noticed all the same.
+ *
+ * Bounded: connections (max-connections), target 4 KB, headers, bodies each
+ * and all together, the time a client may take for its head, its body and the
+ * reply. A refusal has the API's error body and names the limit.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/err.h"
+
+struct catalog;
+struct config;
+struct event_base;
+struct gate;
+struct invocations;
+struct link;
+struct logs;
+struct meter;
+struct stats;
+
+struct gate_env {
+	struct event_base *base;
+	const struct config *config;
+	struct catalog *catalog;
+	struct invocations *calls;
+	struct logs *logs;
+	struct meter *meter;
+	struct stats *stats;
+	struct link *link; /* for keeper's counters and facts */
+};
+
+/* Takes listen_fd over (bound, listening) and begins to accept. */
+int gate_new(struct gate **ret, const struct gate_env *env, int listen_fd, struct err *err);
+
+/* No new connections; requests in flight go on. `idle` comes, from the loop, once none is left. */
+void gate_drain(struct gate *g, void (*idle)(void *arg), void *arg);
+
+/* Closes everything. No call, query or change may still hold a request (they were drained). */
+struct gate *gate_free(struct gate *g);

@@ -1,0 +1,491 @@
+#include "agent/invocation.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/invocation-internal.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "plan/wish.h"
+
+enum {
+	LAUNCH_TIMEOUT_MS = 30000, /* from LAUNCH to execve; a host that needs longer is ill */
+	PAYLOAD_MAX = 2 << 20,     /* sandbox/spec.h refuses more */
+	CLOSED_GRACE_MS = 500,     /* between the channel's end and the process' own */
+};
+
+static const char *const state_names[] = {
+#define STATE(upper, lower) [INVOCATION_##upper] = #lower,
+#include "agent/invocation-states.def"
+};
+_Static_assert(ARRAY_LEN(state_names) == INVOCATION_STATE_MAX, "a name for each state");
+
+/* Next state + 1; 0 where there is no cell. */
+static const unsigned char cells[INVOCATION_STATE_MAX][INVOCATION_EV_MAX] = {
+#define CELL(state, event, next) [INVOCATION_##state][INVOCATION_EV_##event] = INVOCATION_##next + 1,
+#include "agent/invocation-states.def"
+};
+
+const char *invocation_state_name(enum invocation_state s) { return state_names[s]; }
+int invocation_next(enum invocation_state s, enum invocation_event e) { return (int)cells[s][e] - 1; }
+
+/* The only place that assigns a state. */
+static void step(struct invocation *i, enum invocation_event e)
+{
+	int next = invocation_next(i->state, e);
+	assert(next >= 0);
+	i->state = (enum invocation_state)next;
+}
+
+static void unlist(struct invocation *i, struct invocation_list *list)
+{
+	assert(i->listed);
+	TAILQ_REMOVE(list, i, entry);
+	i->listed = false;
+}
+
+static void call_free(struct invocation *i)
+{
+	assert(i->state == INVOCATION_DONE && !i->listed);
+	runtime_free(i->runtime);
+	if (i->timer)
+		event_free(i->timer);
+	log_capture_fini(&i->log);
+	buf_fini(&i->event);
+	buf_fini(&i->result.body);
+	buf_fini(&i->result.log_tail);
+	catalog_function_unref(i->function);
+	free(i);
+}
+
+static void arm(struct invocation *i, uint64_t ms)
+{
+	struct timeval tv = { .tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000) };
+	event_add(i->timer, &tv);
+}
+
+static void update_gauges(struct invocations *t)
+{
+	t->env.stats->invocations_running = t->nrunning;
+	t->env.stats->queue_depth = t->queued;
+	t->env.stats->instances_live = t->instances ? instances_live(t->instances) : 0;
+}
+
+/* ---- replies ------------------------------------------------------------- */
+
+static void give_result(struct invocation *i)
+{
+	invocation_fn *done = i->done;
+	i->done = NULL;
+	if (done)
+		done(i->arg, &i->result);
+	else
+		invocation_sent(i);
+}
+
+static void refuse(struct invocation *i, enum api_code code, const char *text)
+{
+	struct invocations *t = i->table;
+	if (i->listed) {
+		unlist(i, &t->queue);
+		t->queued--;
+	}
+	event_del(i->timer);
+	step(i, INVOCATION_EV_REFUSE);
+	t->env.stats->invocations_refused++;
+	i->result.refused = code;
+	str_copy(i->result.message, sizeof(i->result.message), text);
+	update_gauges(t);
+	give_result(i);
+}
+
+static void kill_for(struct invocation *i, enum end_cause cause)
+{
+	if (i->cause == CAUSE_NONE)
+		i->cause = cause;
+	instance_kill(i->table->instances, i->ref, MSG_KILL_ALL);
+}
+
+/* ---- the runtime's word -------------------------------------------------- */
+
+static void on_verdict(void *arg, enum runtime_verdict v)
+{
+	struct invocation *i = arg;
+	i->verdict_ns = clock_mono_ns();
+	i->verdict = v;
+	if (v == RUNTIME_CLOSED) { /* most likely its process is ending: hear how, for a moment */
+		i->cause = CAUSE_CLOSED;
+		arm(i, CLOSED_GRACE_MS);
+		return;
+	}
+	event_del(i->timer);
+	kill_for(i, CAUSE_VERDICT);
+}
+
+static void on_log(void *arg, int stream, const char *data, size_t len)
+{
+	struct invocation *i = arg;
+	log_capture_add(&i->log, stream, data, len);
+}
+
+static void on_ready(void *arg)
+{
+	struct invocation *i = arg;
+	i->ready_ns = clock_mono_ns();
+	i->initialising = false;
+	arm(i, (uint64_t)i->function->f.timeout_s * 1000);
+}
+
+static void on_first_byte(void *arg)
+{
+	struct invocation *i = arg;
+	i->first_byte_ns = clock_mono_ns();
+}
+
+static const struct runtime_callbacks runtime_cb = {
+	.verdict = on_verdict, .log = on_log, .ready = on_ready, .first_byte = on_first_byte,
+};
+
+/* The INVOKE frame's JSON. */
+static char *invoke_text(const struct invocation *i)
+{
+	const struct function *f = &i->function->f;
+	autojson json_t *o = json_pack("{s:s, s:I, s:s, s:s, s:I, s:I}", "requestId", i->request_id, "deadlineMs",
+				       (json_int_t)(clock_real_ms() + (int64_t)f->timeout_s * 1000), "functionName", f->name,
+				       "handler", f->handler ? f->handler : "", "memorySize", (json_int_t)f->memory_mb,
+				       "timeout", (json_int_t)f->timeout_s);
+	return o ? json_dumps(o, JSON_COMPACT) : NULL;
+}
+
+static void on_launched(void *arg, const int fds[MSG_IO_MAX], const struct msg_launched *m)
+{
+	struct invocation *i = arg;
+	bool channel = i->function->f.runtime != FUNCTION_STDIO;
+	i->launched_ns = clock_mono_ns();
+	i->has_launched = true;
+	i->launched = *m;
+	autofree char *invoke = channel ? invoke_text(i) : NULL;
+	struct runtime_start s = {
+		.channel = channel, .fds = fds, .invoke = invoke ? invoke : "", .event = i->event.data,
+		.event_len = i->event.len, .max_reply = i->table->env.config->max_reply_bytes, .cb = &runtime_cb, .arg = i,
+	};
+	if (runtime_new(&i->runtime, i->table->env.base, &s) < 0) {
+		kill_for(i, CAUSE_HOST);
+		return;
+	}
+	i->initialising = channel;
+	arm(i, (uint64_t)(channel ? i->function->f.initializer_timeout_s : i->function->f.timeout_s) * 1000);
+}
+
+/* ---- the end ------------------------------------------------------------- */
+
+static void pump(struct invocations *t);
+
+static void on_end(struct invocation *i)
+{
+	struct invocations *t = i->table;
+	i->ended_ns = clock_mono_ns();
+	event_del(i->timer);
+	if (i->runtime)
+		i->verdict = runtime_finish(i->runtime);
+	if (!i->verdict_ns)
+		i->verdict_ns = i->ended_ns;
+	unlist(i, &t->running);
+	t->nrunning--;
+	invocation_conclude(i);
+	step(i, INVOCATION_EV_ENDED);
+	give_result(i);
+	pump(t);
+	if (t->draining && TAILQ_EMPTY(&t->running) && t->drained) {
+		void (*drained)(void *) = t->drained;
+		t->drained = NULL;
+		drained(t->drained_arg);
+	}
+}
+
+static void on_failed(void *arg, const struct msg_launch_failed *m)
+{
+	struct invocation *i = arg;
+	i->failed = *m;
+	i->has_failed = true;
+	on_end(i);
+}
+
+static void on_exited(void *arg, const struct msg_exited *m)
+{
+	struct invocation *i = arg;
+	i->exited = *m;
+	i->has_exited = true;
+	on_end(i);
+}
+
+static const struct instance_callbacks instance_cb = {
+	.launched = on_launched, .failed = on_failed, .exited = on_exited,
+};
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct invocation *i = arg;
+	char text[160];
+	(void)fd;
+	(void)what;
+	if (i->state == INVOCATION_QUEUED) {
+		snprintf(text, sizeof(text), "no sandbox became free within max-queue-wait (%" PRIu64 " ms)",
+			 i->table->env.config->max_queue_wait_ms);
+		return refuse(i, API_RESOURCE_EXHAUSTED, text);
+	}
+	kill_for(i, CAUSE_TIMEOUT); /* after CLOSED the cause stays what it was */
+}
+
+/* ---- the start ----------------------------------------------------------- */
+
+static int payload_memfd(struct invocation *i, struct err *err)
+{
+	const struct function_start start = {
+		.function = &i->function->f, .instance_id = i->instance_id, .account_id = i->function->tenant,
+	};
+	autobuf struct buf payload = BUF_INIT(PAYLOAD_MAX);
+	int r = plan_function_payload(&start, &payload, err);
+	if (r < 0)
+		return r;
+	int fd = fd_sealed_memfd("payload", payload.data, payload.len);
+	return fd < 0 ? err_set(err, -fd, "make the payload's memory file") : fd;
+}
+
+static int ask_for_sandbox(struct invocation *i, int payload_fd)
+{
+	const struct config *c = i->table->env.config;
+	const struct function *f = &i->function->f;
+	const struct instance_wish w = {
+		.tenant = i->function->tenant, .function = f->name, .instance = i->instance_id,
+		.runtime = function_runtime_name(f->runtime), .image = "host", .code = i->function->digest,
+		.memory_bytes = (uint64_t)f->memory_mb << 20,
+		.cpu_milli = f->cpu_milli ? f->cpu_milli : c->default_cpu_milli, .pids = c->default_pids,
+		.tmp_bytes = (uint64_t)f->disk_mb << 20, .network = MSG_NETWORK_NONE, .payload_fd = payload_fd,
+	};
+	return instance_start(i->table->instances, &w, &instance_cb, i, &i->ref);
+}
+
+static void fill_intent(struct invocation *i)
+{
+	struct meter_record *r = &i->record;
+	i->start_ns = clock_mono_ns();
+	i->start_ms = clock_real_ms();
+	str_copy(r->request_id, sizeof(r->request_id), i->request_id);
+	str_copy(r->instance_id, sizeof(r->instance_id), i->instance_id);
+	str_copy(r->tenant, sizeof(r->tenant), i->function->tenant);
+	str_copy(r->function, sizeof(r->function), i->function->f.name);
+	str_copy(r->served, sizeof(r->served), "cold");
+	r->start_ms = i->start_ms;
+	r->memory_mb = i->function->f.memory_mb;
+	r->cpu_us = r->peak_bytes = METER_UNKNOWN;
+	r->outcome = OUTCOME_NODE_CRASH;
+	str_copy(r->timeline, sizeof(r->timeline), "{}");
+}
+
+/* false: no room now, it stays in the queue. */
+static bool start(struct invocation *i)
+{
+	struct invocations *t = i->table;
+	struct err err = ERR_INIT;
+	if (str_uuid(i->instance_id) < 0) {
+		refuse(i, API_INTERNAL, "no random numbers for an instance id");
+		return true;
+	}
+	autoclose int payload_fd = payload_memfd(i, &err);
+	if (payload_fd < 0) {
+		refuse(i, API_INTERNAL, err.text);
+		return true;
+	}
+	fill_intent(i);
+	int r = meter_begin(t->env.meter, &i->record, &i->slot);
+	if (r < 0) {
+		refuse(i, API_RESOURCE_THROTTLED, "the ledger cannot take another usage record now; try again");
+		return true;
+	}
+	r = ask_for_sandbox(i, payload_fd);
+	if (r != INSTANCE_OK) {
+		meter_cancel(t->env.meter, i->slot);
+		if (r == INSTANCE_E_FULL && !TAILQ_EMPTY(&t->running))
+			return false; /* the end of one that runs comes back here */
+		refuse(i, API_RESOURCE_THROTTLED, r < 0 ? "keeper is gone; the agent is restarting" : "keeper's queue is full");
+		return true;
+	}
+	unlist(i, &t->queue);
+	t->queued--;
+	TAILQ_INSERT_TAIL(&t->running, i, entry);
+	t->nrunning++;
+	i->listed = true;
+	step(i, INVOCATION_EV_START);
+	arm(i, LAUNCH_TIMEOUT_MS);
+	return true;
+}
+
+static void pump(struct invocations *t)
+{
+	struct invocation *i;
+	while (t->instances && (i = TAILQ_FIRST(&t->queue)) &&
+	       instances_live(t->instances) < instances_capacity(t->instances))
+		if (!start(i))
+			break;
+	update_gauges(t);
+}
+
+/* ---- the caller's side --------------------------------------------------- */
+
+enum api_code invocation_admit(struct invocations *t, struct err *err)
+{
+	if (t->draining || !t->instances) {
+		err_set(err, 0, t->draining ? "the agent is shutting down" : "the agent is starting");
+		return API_SHUTTING_DOWN;
+	}
+	bool free_slot = instances_live(t->instances) < instances_capacity(t->instances);
+	if ((!free_slot || t->queued) && t->queued >= t->env.config->max_queue) {
+		err_set(err, 0, "%zu sandboxes are in use (max-instances) and %zu calls wait (max-queue is %" PRIu64 ")",
+			instances_live(t->instances), t->queued, t->env.config->max_queue);
+		return API_RESOURCE_EXHAUSTED;
+	}
+	return API_CODE_MAX;
+}
+
+struct invocation *invocation_new(struct invocations *t, const struct invocation_wish *w)
+{
+	struct invocation *i = calloc(1, sizeof(*i));
+	if (!i)
+		return NULL;
+	i->timer = evtimer_new(t->env.base, on_timer, i);
+	if (!i->timer) {
+		free(i);
+		return NULL;
+	}
+	i->table = t;
+	i->state = INVOCATION_READING;
+	i->function = catalog_function_ref(w->function);
+	str_copy(i->request_id, sizeof(i->request_id), w->request_id);
+	i->log_tail = w->log_tail;
+	i->done = w->done;
+	i->arg = w->arg;
+	i->result.refused = API_CODE_MAX;
+	log_capture_init(&i->log, t->env.logs);
+	return i;
+}
+
+void invocation_body(struct invocation *i, struct buf *event)
+{
+	struct invocations *t = i->table;
+	struct err err = ERR_INIT;
+	i->body_ns = clock_mono_ns();
+	i->event = *event;
+	*event = (struct buf)BUF_INIT(0);
+	t->env.stats->event_bytes += i->event.len;
+	step(i, INVOCATION_EV_BODY);
+	enum api_code code = invocation_admit(t, &err); /* again: the body may have taken long */
+	if (code != API_CODE_MAX)
+		return refuse(i, code, err.text);
+	TAILQ_INSERT_TAIL(&t->queue, i, entry);
+	i->listed = true;
+	t->queued++;
+	arm(i, t->env.config->max_queue_wait_ms + 1);
+	pump(t);
+}
+
+void invocation_gone(struct invocation *i)
+{
+	struct invocations *t = i->table;
+	enum invocation_state was = i->state;
+	i->done = NULL;
+	step(i, INVOCATION_EV_GONE);
+	if (was == INVOCATION_RUNNING) {
+		kill_for(i, CAUSE_GONE);
+		return;
+	}
+	if (was == INVOCATION_QUEUED) {
+		unlist(i, &t->queue);
+		t->queued--;
+		update_gauges(t);
+	}
+	call_free(i);
+}
+
+void invocation_sent(struct invocation *i)
+{
+	step(i, INVOCATION_EV_SENT);
+	call_free(i);
+}
+
+/* ---- the table ----------------------------------------------------------- */
+
+int invocations_new(struct invocations **ret, const struct invocations_env *env, struct err *err)
+{
+	struct invocations *t = calloc(1, sizeof(*t));
+	if (!t)
+		return err_set(err, ENOMEM, "make the table of calls");
+	t->env = *env;
+	TAILQ_INIT(&t->queue);
+	TAILQ_INIT(&t->running);
+	*ret = t;
+	return 0;
+}
+
+void invocations_connect(struct invocations *t, struct instances *instances)
+{
+	t->instances = instances;
+	t->env.stats->instances_capacity = instances_capacity(instances);
+	pump(t);
+}
+
+void invocations_drain(struct invocations *t, bool kill, void (*drained)(void *arg), void *arg)
+{
+	t->draining = true;
+	t->drained = drained;
+	t->drained_arg = arg;
+	while (!TAILQ_EMPTY(&t->queue))
+		refuse(TAILQ_FIRST(&t->queue), API_SHUTTING_DOWN, "the agent is shutting down");
+	struct invocation *i;
+	if (kill)
+		TAILQ_FOREACH(i, &t->running, entry)
+			kill_for(i, CAUSE_SHUTDOWN);
+	if (TAILQ_EMPTY(&t->running)) {
+		t->drained = NULL;
+		drained(arg);
+	}
+}
+
+bool invocations_draining(const struct invocations *t) { return t->draining; }
+
+const struct buf *invocations_log(struct invocations *t, const char *request_id, const char *tenant)
+{
+	const struct invocation *i;
+	TAILQ_FOREACH(i, &t->running, entry)
+		if (strcmp(i->request_id, request_id) == 0 && (!*tenant || strcmp(i->function->tenant, tenant) == 0))
+			return &i->log.text;
+	return NULL;
+}
+
+/* Answers whoever still waits. What still runs then is settled as node_crash by the next start, from its intent. */
+struct invocations *invocations_free(struct invocations *t)
+{
+	if (!t)
+		return NULL;
+	struct invocation *i;
+	t->draining = true;
+	while ((i = TAILQ_FIRST(&t->queue)))
+		refuse(i, API_SHUTTING_DOWN, "the agent is shutting down");
+	while ((i = TAILQ_FIRST(&t->running))) {
+		unlist(i, &t->running);
+		event_del(i->timer);
+		step(i, INVOCATION_EV_ENDED);
+		i->result.refused = API_INTERNAL;
+		str_copy(i->result.message, sizeof(i->result.message), "the agent ended before the call did");
+		give_result(i);
+	}
+	free(t);
+	return NULL;
+}

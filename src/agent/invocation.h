@@ -1,0 +1,101 @@
+/*
+ * invocation - one call of a function, from its body to its record.
+ *
+ * The only owner of a call's state (invocation-states.def). Each call gets a
+ * sandbox of its own (agent/instance.h), at most as many at once as the
+ * instance table holds; the rest waits in a bounded queue in order of arrival.
+ * Before the sandbox is asked for there is an intent (agent/meter.h), and
+ * before the reply is given there is a settlement: one record for each call
+ * that started, none for one that did not.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/api.h"
+#include "agent/stats.h"
+#include "base/buf.h"
+#include "base/err.h"
+
+struct catalog_function;
+struct config;
+struct event_base;
+struct instances;
+struct invocation;
+struct invocations;
+struct logs;
+struct meter;
+
+enum invocation_state {
+#define STATE(upper, lower) INVOCATION_##upper,
+#include "agent/invocation-states.def"
+	INVOCATION_STATE_MAX
+};
+enum invocation_event {
+#define EVENT(upper, lower) INVOCATION_EV_##upper,
+#include "agent/invocation-states.def"
+	INVOCATION_EV_MAX
+};
+const char *invocation_state_name(enum invocation_state s);
+/* For the unit test that walks every cell: the next state, or -1. */
+int invocation_next(enum invocation_state s, enum invocation_event e);
+
+/* What came of it. refused != API_CODE_MAX: it did not run, or the node failed; message says why. Else body is the
+ * reply, or, with error_type set, the JSON of a function error. Borrowed until invocation_sent(). */
+struct invocation_result {
+	enum api_code refused;
+	char message[900];
+	bool started; /* there is a record */
+	enum outcome outcome;
+	const char *error_type; /* X-Fc-Error-Type, or NULL */
+	struct buf body;
+	struct buf log_tail;    /* raw; only when asked for */
+	const char *instance_id;
+	uint64_t run_us, billed_ms, peak_bytes; /* peak 0: not counted */
+	const char *timeline;   /* compact JSON, microseconds */
+};
+
+typedef void invocation_fn(void *arg, struct invocation_result *r); /* once, from the loop; not after invocation_gone() */
+
+struct invocations_env {
+	struct event_base *base;
+	const struct config *config;
+	struct logs *logs;
+	struct meter *meter;
+	struct stats *stats;
+};
+int invocations_new(struct invocations **ret, const struct invocations_env *env, struct err *err);
+/* Once keeper said how many sandboxes there may be. */
+void invocations_connect(struct invocations *t, struct instances *instances);
+struct invocations *invocations_free(struct invocations *t);
+
+/* Refuse what is new and what waits; call `drained` when nothing runs any more. With kill: end what runs. */
+void invocations_drain(struct invocations *t, bool kill, void (*drained)(void *arg), void *arg);
+bool invocations_draining(const struct invocations *t);
+
+struct invocation_wish {
+	struct catalog_function *function; /* a reference is taken */
+	const char *request_id;
+	bool log_tail;
+	invocation_fn *done;
+	void *arg;
+};
+
+/* Would one be taken now? API_CODE_MAX, or why not with text. */
+enum api_code invocation_admit(struct invocations *t, struct err *err);
+
+/* NULL when out of memory. State READING. */
+struct invocation *invocation_new(struct invocations *t, const struct invocation_wish *w);
+
+/* The event (its memory is taken over). done() may come later only. */
+void invocation_body(struct invocation *i, struct buf *event);
+
+/* The caller hung up: forgets done(). The object frees itself. */
+void invocation_gone(struct invocation *i);
+/* The reply was sent or cannot be. The object is freed. */
+void invocation_sent(struct invocation *i);
+
+/* The captured text of a call that still runs, or NULL. tenant "" is any. */
+const struct buf *invocations_log(struct invocations *t, const char *request_id, const char *tenant);

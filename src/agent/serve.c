@@ -1,0 +1,217 @@
+/*
+ * serve - the unprivileged half of fc-agent: one loop, one thread but for the
+ * database writer.
+ *
+ * Order of life: open the databases, say HELLO to keeper; at its WELCOME load
+ * everything that depends on its limits, listen, say READY. At DRAIN: no new
+ * requests, what runs may finish within the time, then it is killed; when the
+ * last reply is out and the last record committed, DRAINED and the end. When
+ * keeper is gone, end at once: the intent file settles what ran.
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/catalog.h"
+#include "agent/config.h"
+#include "agent/gate.h"
+#include "agent/instance.h"
+#include "agent/invocation.h"
+#include "agent/link.h"
+#include "agent/logs.h"
+#include "agent/meter.h"
+#include "agent/roles.h"
+#include "agent/stats.h"
+#include "agent/writer.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+
+enum { METER_SPARE = 1024 /* slots for records that wait for their commit while new calls begin */ };
+
+struct serve {
+	const struct config *config;
+	struct event_base *base;
+	struct event *drain_timer;
+	struct stats stats;
+	char dir[1100];
+	int listen_fd, status;
+	struct link *link;
+	struct instances *instances;
+	struct writer *writer;
+	struct logs *logs;
+	struct catalog *catalog;
+	struct meter *meter;
+	struct invocations *calls;
+	struct gate *gate;
+	bool calls_drained, draining;
+};
+
+static void stop(struct serve *s, int status)
+{
+	s->status = status;
+	event_base_loopbreak(s->base);
+}
+
+static void fail(struct serve *s, const struct err *err)
+{
+	log_err("event=start error=\"%s\" hint=\"%s\"", err->text, err->hint);
+	stop(s, AGENT_FAILED);
+}
+
+/* ---- what keeper says ---------------------------------------------------- */
+
+static int come_up(struct serve *s, const struct msg_welcome *m, struct err *err)
+{
+	s->instances = instances_new(s->link);
+	if (!s->instances)
+		return err_set(err, ENOMEM, "make the table of sandboxes");
+	int r = meter_new(&s->meter, s->base, s->config, s->dir, m->max_instances + METER_SPARE, s->writer, &s->stats, err);
+	if (r < 0)
+		return r;
+	const struct invocations_env calls = { s->base, s->config, s->logs, s->meter, &s->stats };
+	if ((r = invocations_new(&s->calls, &calls, err)) < 0)
+		return r;
+	invocations_connect(s->calls, s->instances);
+	catalog_connect(s->catalog, s->link);
+	const struct gate_env gate = { s->base, s->config, s->catalog, s->calls, s->logs, s->meter, &s->stats, s->link };
+	r = gate_new(&s->gate, &gate, take_fd(&s->listen_fd), err);
+	if (r == 0 && (r = link_ready(s->link)) != 0)
+		r = err_set(err, EPIPE, "tell keeper that serve is ready");
+	return r;
+}
+
+static void on_welcome(void *arg, const struct msg_welcome *m)
+{
+	struct serve *s = arg;
+	struct err err = ERR_INIT;
+	if (come_up(s, m, &err) < 0)
+		fail(s, &err);
+	else
+		log_info("event=ready functions=%zu max_instances=%u cgroups=%s", (size_t)s->stats.functions, m->max_instances,
+			 m->cgroup_name);
+}
+
+static void on_gate_idle(void *arg)
+{
+	struct serve *s = arg;
+	if (s->calls_drained)
+		stop(s, AGENT_STOPPED);
+}
+
+static void on_calls_drained(void *arg)
+{
+	struct serve *s = arg;
+	s->calls_drained = true;
+	gate_drain(s->gate, on_gate_idle, s); /* again: says when the last reply is out */
+}
+
+static void on_drain_timeout(evutil_socket_t fd, short what, void *arg)
+{
+	struct serve *s = arg;
+	(void)fd;
+	(void)what;
+	if (s->calls_drained) {
+		log_warning("event=drain clients did not take their replies in time, ignoring");
+		stop(s, AGENT_STOPPED);
+		return;
+	}
+	log_warning("event=drain calls still running are killed");
+	const struct timeval more = { .tv_sec = 5 };
+	event_add(s->drain_timer, &more);
+	invocations_drain(s->calls, /* kill= */ true, on_calls_drained, s);
+}
+
+static void on_drain(void *arg, uint64_t timeout_ms)
+{
+	struct serve *s = arg;
+	const struct timeval tv = { .tv_sec = (time_t)(timeout_ms / 1000), .tv_usec = (suseconds_t)(timeout_ms % 1000 * 1000) };
+	if (!s->gate || s->draining) {
+		if (!s->gate)
+			stop(s, AGENT_STOPPED);
+		return;
+	}
+	s->draining = true;
+	log_info("event=drain");
+	event_add(s->drain_timer, &tv);
+	gate_drain(s->gate, on_gate_idle, s);
+	invocations_drain(s->calls, /* kill= */ false, on_calls_drained, s);
+}
+
+static void on_lost(void *arg, const struct err *why)
+{
+	struct serve *s = arg;
+	log_err("event=keeper_lost error=\"%s\"", why->text);
+	stop(s, AGENT_FAILED);
+}
+
+/* ---- life ---------------------------------------------------------------- */
+
+static int open_all(struct serve *s, int link_fd, struct err *err)
+{
+	static const struct link_handlers handlers = { .welcome = on_welcome, .drain = on_drain, .lost = on_lost };
+	if (config_serve_dir(s->config, s->dir, sizeof(s->dir)) < 0)
+		return err_set(err, ENAMETOOLONG, "name serve's directory below %s", s->config->state_dir);
+	if (mkdir(s->dir, 0700) < 0 && errno != EEXIST)
+		return err_set(err, errno, "make %s", s->dir);
+	s->base = event_base_new();
+	s->drain_timer = s->base ? evtimer_new(s->base, on_drain_timeout, s) : NULL;
+	if (!s->drain_timer || !(event_base_get_features(s->base) & EV_FEATURE_EARLY_CLOSE))
+		return err_set(err, s->base ? ENOSYS : ENOMEM, "make the event loop (epoll)");
+	int r = writer_new(&s->writer, s->base, s->dir, &s->stats, err);
+	if (r == 0)
+		r = logs_new(&s->logs, s->config, s->writer, &s->stats, err);
+	if (r == 0)
+		r = catalog_new(&s->catalog, s->base, s->config, s->dir, s->writer, &s->stats, err);
+	if (r == 0)
+		r = link_new(&s->link, s->base, link_fd, &handlers, s, err);
+	return r;
+}
+
+/* Records and answers first, then what they need. */
+static void close_all(struct serve *s)
+{
+	s->writer = writer_free(s->writer);
+	s->calls = invocations_free(s->calls);
+	s->catalog = catalog_free(s->catalog);
+	s->gate = gate_free(s->gate);
+	s->meter = meter_free(s->meter);
+	s->logs = logs_free(s->logs);
+	if (s->status == AGENT_STOPPED && s->link)
+		link_drained(s->link);
+	s->instances = instances_free(s->instances);
+	s->link = link_free(s->link);
+	if (s->drain_timer)
+		event_free(s->drain_timer);
+	if (s->base)
+		event_base_free(s->base);
+	if (s->listen_fd >= 0)
+		close(s->listen_fd);
+}
+
+int serve_run(const struct config *c, int link_fd, int listen_fd)
+{
+	struct serve *s = calloc(1, sizeof(*s));
+	struct err err = ERR_INIT;
+	if (!s)
+		return AGENT_FAILED;
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGINT, SIG_IGN); /* keeper decides when to stop, and its end of the link tells when it is gone */
+	signal(SIGTERM, SIG_IGN);
+	umask(0077);
+	s->config = c;
+	s->listen_fd = listen_fd;
+	s->status = AGENT_FAILED;
+	if (open_all(s, link_fd, &err) < 0)
+		log_err("event=start error=\"%s\" hint=\"%s\"", err.text, err.hint);
+	else
+		event_base_dispatch(s->base);
+	int status = s->status;
+	close_all(s);
+	free(s);
+	return status;
+}
