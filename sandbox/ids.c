@@ -10,6 +10,7 @@
 
 #include <linux/capability.h>
 #include <linux/prctl.h>
+#include <sys/socket.h>
 
 static int regain_effective(void)
 {
@@ -47,7 +48,12 @@ int ids_enter(struct ctx *ctx)
 		r = sys_prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0);
 	if (r == 0)
 		r = sys_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	if (r == 0 && spec_has(s, SPEC_F_DIE_WITH_PARENT)) /* after setresuid, which clears it */
-		r = sys_prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0);
+	if (r == 0 && spec_has(s, SPEC_F_DIE_WITH_PARENT)) {
+		char byte;
+		r = sys_prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0); /* after setresuid, which clears it */
+		/* a launcher that died before this line sends no signal any more; its end of the socket is closed */
+		if (r == 0 && sys_call(__NR_recvfrom, ctx->status_fd, SYS_P(&byte), 1, MSG_PEEK | MSG_DONTWAIT, 0, 0) == 0)
+			sys_exit_group(1);
+	}
 	return r < 0 ? stage_fail(ctx, r, "settle the new ids", "") : 0;
 }

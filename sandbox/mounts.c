@@ -289,6 +289,7 @@ static int overlay_by_path(struct ctx *ctx, const struct spec_mount *m, int fs)
 		n = str_add(list, sizeof(list), n, "/");
 		n = str_add(list, sizeof(list), n, name);
 	}
+	sys_close(base);
 	if (n + 1 >= sizeof(list))
 		return -36; /* ENAMETOOLONG */
 	return sys_fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir", list, 0);
@@ -543,5 +544,8 @@ int mounts_enter(struct ctx *ctx)
 			return stage_fail(ctx, r, op_names[m->op], object);
 		}
 	}
+	for (uint32_t i = 0; i < ctx->trees; i++) /* layers are in their overlay now; the others were closed when attached */
+		if (ctx->tree[i] >= 0)
+			sys_close(ctx->tree[i]);
 	return ctx->root_fd < 0 ? stage_fail(ctx, -EINVAL_, "the spec mounts no root", "") : 0;
 }
