@@ -5,4 +5,4 @@ LINT = %D%/selftest %D%/check-includes %D%/check-length %D%/check-text %D%/check
 LINT_LATER = %D%/check-man %D%/check-readme %D%/check-units
 TESTS += $(LINT)
 dist_check_SCRIPTS += $(LINT) $(LINT_LATER) tests/residue.sh
-EXTRA_DIST += %D%/lib.sh %D%/includes.table %D%/options.table
+EXTRA_DIST += %D%/lib.sh %D%/includes.table %D%/untested.table %D%/options.table

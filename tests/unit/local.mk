@@ -72,3 +72,8 @@ UNIT += %D%/test-cgroup %D%/test-proc
 %C%_test_cgroup_LDADD = libhost.a libspec.a libbase.a $(CMOCKA_LIBS)
 %C%_test_proc_SOURCES = %D%/test-proc.c
 %C%_test_proc_LDADD = libhost.a libbase.a $(CMOCKA_LIBS)
+
+UNIT += %D%/test-confine
+%C%_test_confine_SOURCES = %D%/test-confine.c src/unpack/confine.c
+%C%_test_confine_CFLAGS = $(AM_CFLAGS) $(SECCOMP_CFLAGS)
+%C%_test_confine_LDADD = libbase.a $(SECCOMP_LIBS) $(CMOCKA_LIBS)

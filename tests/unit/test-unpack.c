@@ -29,16 +29,17 @@
 
 static const struct unpack_limits small = { BUNDLE_LIMITS };
 
+static char top[64]; /* everything that a test makes */
+
 /* A directory with a sentinel and, in it, the target. */
 struct place {
-	char path[64];
+	char path[80];
 	int dir, target;
 };
 
 static void place_init(struct place *p)
 {
-	const char *tmp = getenv("TMPDIR");
-	snprintf(p->path, sizeof(p->path), "%.40s/fc-unpack-XXXXXX", tmp ? tmp : "/tmp");
+	snprintf(p->path, sizeof(p->path), "%s/XXXXXX", top);
 	assert_non_null(mkdtemp(p->path));
 	p->dir = open(p->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_int_equal(mkdirat(p->dir, "target", 0755), 0);
@@ -359,7 +360,12 @@ int main(void)
 		cmocka_unit_test(a_strange_result_is_refused),
 	};
 	umask(022);
-	if (unpack_prepare() < 0)
+	const char *tmp = getenv("TMPDIR");
+	snprintf(top, sizeof(top), "%.40s/fc-unpack-XXXXXX", tmp ? tmp : "/tmp");
+	if (unpack_prepare() < 0 || !mkdtemp(top))
 		return 1;
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int r = cmocka_run_group_tests(tests, NULL, NULL);
+	/* failed tests leave their places */
+	fd_remove_tree_at(AT_FDCWD, top);
+	return r;
 }
