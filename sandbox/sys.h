@@ -166,8 +166,37 @@ static inline uint64_t sys_clock_ns(int clock)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/* clone3(2) like fork(2): returns twice, no new stack. The caller is single-threaded. */
-static inline long sys_clone3(struct clone_args *args, size_t size) { return sys2(__NR_clone3, SYS_P(args), size); }
+/*
+ * clone3(2) with CLONE_VM: fn(arg) runs in the child on the given stack, in our
+ * own memory, without copying a page. The child may make system calls only and
+ * ends by execve or exit; the memory it uses must stay until then.
+ */
+static inline long sys_clone3_call(struct clone_args *args, size_t size, void *stack, size_t stack_size,
+				   int (*fn)(void *), void *arg)
+{
+	uintptr_t *sp = (uintptr_t *)(((uintptr_t)stack + stack_size) & ~(uintptr_t)15) - 2;
+	sp[0] = (uintptr_t)fn;
+	sp[1] = (uintptr_t)arg;
+	args->stack = (uintptr_t)stack;
+	args->stack_size = (uintptr_t)sp - (uintptr_t)stack;
+	long ret;
+	__asm__ volatile("syscall\n\t"
+			 "test %%rax, %%rax\n\t"
+			 "jnz 1f\n\t"
+			 "xor %%ebp, %%ebp\n\t"
+			 "pop %%rax\n\t"
+			 "pop %%rdi\n\t"
+			 "call *%%rax\n\t"
+			 "mov %%eax, %%edi\n\t"
+			 "mov %[nr_exit], %%eax\n\t"
+			 "syscall\n\t"
+			 "hlt\n"
+			 "1:"
+			 : "=a"(ret)
+			 : "a"(__NR_clone3), "D"(args), "S"(size), [nr_exit] "i"(__NR_exit_group)
+			 : "rcx", "r11", "memory");
+	return ret;
+}
 
 /* Run fn(arg) in a child made with clone(2) flags on its own stack; the child exits with fn's value. Returns its pid. */
 static inline long sys_clone_call(unsigned long flags, void *stack_top, int (*fn)(void *), void *arg)

@@ -55,6 +55,7 @@ struct sandbox {
 	struct cgroup cgroup;
 	struct cgroup_oom_mark oom_mark;
 	struct launch_times times;
+	struct launch_child *child; /* what fc-sandbox uses until its execve; freed when it is past that */
 };
 
 #define SANDBOX_INIT { .proc = PROC_INIT, .status_fd = -1 }
