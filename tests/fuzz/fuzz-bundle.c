@@ -34,7 +34,7 @@ static void remove_top(void)
 static void prepare(void)
 {
 	const char *tmp = getenv("TMPDIR");
-	snprintf(top, sizeof(top), "%.40s/fc-fuzz-XXXXXX", tmp ? tmp : "/dev/shm");
+	snprintf(top, sizeof(top), "%.40s/fc-fuzz-XXXXXX", tmp ? tmp : "/tmp");
 	if (unpack_prepare() < 0 || !mkdtemp(top) || atexit(remove_top) != 0)
 		abort();
 	umask(0);

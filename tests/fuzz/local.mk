@@ -33,7 +33,7 @@ fuzz-coverage: $(REPLAY)
 		$(srcdir)/tests/fuzz/coverage.sh "$(abs_srcdir)" "$(abs_builddir)" "$${t%%:*}" "$${t#*:}" || exit 1; \
 	done
 
-# bundle: the corpus is made by `make update-bundle-corpus` from tests/unit/bundles.c
+# bundle (fuzz it with TMPDIR on a tmpfs): the corpus is made by `make update-bundle-corpus` from tests/unit/bundles.c
 REPLAY += %D%/replay-bundle
 LIBFUZZER += %D%/fuzz-bundle
 FUZZ_COVERAGE += \

@@ -77,3 +77,6 @@ UNIT += %D%/test-confine
 %C%_test_confine_SOURCES = %D%/test-confine.c src/unpack/confine.c
 %C%_test_confine_CFLAGS = $(AM_CFLAGS) $(SECCOMP_CFLAGS)
 %C%_test_confine_LDADD = libbase.a $(SECCOMP_LIBS) $(CMOCKA_LIBS)
+
+TESTS += %D%/linkage.sh
+dist_check_SCRIPTS += %D%/linkage.sh
