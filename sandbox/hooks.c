@@ -72,7 +72,7 @@ static int hook_one(struct ctx *ctx, const struct spec_hook *h)
 	if (r < 0)
 		return r;
 	run.in = pipe[0];
-	long pid = sys_clone_call(CLONE_VM | CLONE_VFORK | 17 /* SIGCHLD */, stack + sizeof(stack), hook_child, &run);
+	long pid = sys_clone_call(CLONE_VM | CLONE_VFORK | 17 /* SIGCHLD */, stack + sizeof(stack), NULL, hook_child, &run);
 	sys_close(pipe[0]);
 	if (pid > 0) {
 		sys_write(pipe[1], ctx->state ? ctx->state : "", ctx->state_len); /* at most a pipe's 64 KiB */

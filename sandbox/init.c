@@ -70,7 +70,7 @@ void init_run(struct ctx *ctx)
 	sys4(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, SYS_P(&all), 0, sizeof(uint64_t));
 	ctx->report.wall_ns[STAGE_MAX] = sys_clock_ns(CLOCK_MONOTONIC);
 	ctx->report.cpu_ns[STAGE_MAX] = sys_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
-	long pid = sys_clone_call(0x4000 | 0x100 | 17 /* CLONE_VFORK | CLONE_VM | SIGCHLD */, stack + sizeof(stack),
+	long pid = sys_clone_call(0x4000 | 0x100 | 17 /* CLONE_VFORK | CLONE_VM | SIGCHLD */, stack + sizeof(stack), NULL,
 				  payload_child, ctx);
 	if (pid < 0 || start.exec_errno < 0) {
 		stage_fail(ctx, 0, pid < 0 ? "clone" : "execute", pid < 0 ? "" : ctx->argv[0]);

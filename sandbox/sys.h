@@ -29,7 +29,7 @@
 	X(IDMAP, "idmap")             /* idmapped mounts: not on every file system */           \
 	X(LANDLOCK, "landlock")       /* may be compiled out */                                 \
 	X(PIDFD_USERNS, "pidfd-userns") /* PIDFD_GET_USER_NAMESPACE, 6.11; else /proc/PID/ns/user */ \
-	X(CLONE_INTO_CGROUP, "clone-into-cgroup") /* seccomp of an outer container may refuse clone3 */
+	X(CLONE3, "clone3")           /* an outer container's filter may refuse it: clone(2) and a move into the cgroup */
 enum sys_feature {
 #define X(name, text) SYS_##name,
 	SYS_FEATURE_LIST(X)
@@ -198,8 +198,8 @@ static inline long sys_clone3_call(struct clone_args *args, size_t size, void *s
 	return ret;
 }
 
-/* Run fn(arg) in a child made with clone(2) flags on its own stack; the child exits with fn's value. Returns its pid. */
-static inline long sys_clone_call(unsigned long flags, void *stack_top, int (*fn)(void *), void *arg)
+/* The same by clone(2), which kernels and filters without clone3 have. parent_tid: for CLONE_PIDFD, else NULL. */
+static inline long sys_clone_call(unsigned long flags, void *stack_top, int *parent_tid, int (*fn)(void *), void *arg)
 {
 	uintptr_t *sp = (uintptr_t *)((uintptr_t)stack_top & ~(uintptr_t)15) - 2;
 	sp[0] = (uintptr_t)fn;
@@ -220,7 +220,7 @@ static inline long sys_clone_call(unsigned long flags, void *stack_top, int (*fn
 			 "hlt\n"
 			 "1:"
 			 : "=a"(ret)
-			 : "a"(__NR_clone), "D"(flags), "S"(sp), "d"(0), "r"(r10), "r"(r8), [nr_exit] "i"(__NR_exit)
+			 : "a"(__NR_clone), "D"(flags), "S"(sp), "d"(parent_tid), "r"(r10), "r"(r8), [nr_exit] "i"(__NR_exit_group)
 			 : "rcx", "r11", "memory");
 	return ret;
 }

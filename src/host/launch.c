@@ -323,31 +323,41 @@ static int clone_failed(int code, uint64_t flags, struct err *err)
 	return -code;
 }
 
-/* Where joining by clone3 is switched off or impossible, a move afterwards does the same, slower. */
+/* By clone3 straight into the cgroup; *placed tells whether it is there. */
+static long clone_into(struct launch_state *l, uint64_t flags, int *pidfd, bool *placed)
+{
+	struct launch_child *c = l->child;
+	int into = l->out->has_cgroup ? cgroup_clone_fd(&l->out->cgroup) : -1;
+	bool off = (l->req->spec->features_off >> SYS_CLONE3) & 1;
+	struct clone_args args = {
+		.flags = flags | CLONE_VM | (into >= 0 ? CLONE_INTO_CGROUP : 0),
+		.pidfd = (uintptr_t)pidfd,
+		.exit_signal = SIGCHLD,
+		.cgroup = into >= 0 ? (uint64_t)into : 0,
+	};
+	long pid = off ? -ENOSYS : sys_clone3_call(&args, sizeof(args), c->stack, sizeof(c->stack), child_main, c);
+	*placed = pid > 0 && into >= 0;
+	if (pid == -ENOSYS)
+		pid = sys_clone_call(flags | CLONE_VM | SIGCHLD, c->stack + sizeof(c->stack), pidfd, child_main, c);
+	return pid;
+}
+
 static int clone_child(struct launch_state *l, struct err *err)
 {
 	struct sandbox *s = l->out;
 	uint64_t flags = clone_flags(l), all = ~(uint64_t)0, mask = 0;
-	int pidfd = -1, into = s->has_cgroup ? cgroup_clone_fd(&s->cgroup) : -1;
-	if ((l->req->spec->features_off >> SYS_CLONE_INTO_CGROUP) & 1)
-		into = -1;
-	bool move = s->has_cgroup && into < 0;
+	int pidfd = -1;
+	bool placed;
 
-	struct clone_args args = {
-		.flags = flags | CLONE_VM | (into >= 0 ? CLONE_INTO_CGROUP : 0),
-		.pidfd = (uintptr_t)&pidfd,
-		.exit_signal = SIGCHLD,
-		.cgroup = into >= 0 ? (uint64_t)into : 0,
-	};
 	sys4(__NR_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask));
-	long pid = sys_clone3_call(&args, sizeof(args), l->child->stack, sizeof(l->child->stack), child_main, l->child);
+	long pid = clone_into(l, flags, &pidfd, &placed);
 	sys4(__NR_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
 	if (pid < 0)
 		return clone_failed((int)-pid, flags, err);
 	s->child = take_ptr(l->child);
 	s->proc.pid = (pid_t)pid;
 	s->proc.pidfd = pidfd;
-	return move ? cgroup_move(&s->cgroup, s->proc.pid, err) : 0;
+	return s->has_cgroup && !placed ? cgroup_move(&s->cgroup, s->proc.pid, err) : 0;
 }
 
 static int prepare_child(struct launch_state *l, struct err *err)
