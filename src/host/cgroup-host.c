@@ -399,6 +399,9 @@ static void sweep_dir(struct sweep *s, int parent, const char *name, char *path,
 	for (struct dirent *e; depth < DEPTH_MAX && (e = readdir(dir));) {
 		if (e->d_type != DT_DIR || e->d_name[0] == '.')
 			continue;
+		/* at the top nearly everything is somebody else's */
+		if (s->host->top && len == 0 && !str_starts(e->d_name, CGROUP_TOP_PREFIX))
+			continue;
 		names_seen = 1;
 		int n = snprintf(path + len, CGROUP_PATH_MAX - len, "%s%s", len ? "/" : "", e->d_name);
 		if (n > 0 && len + (size_t)n < CGROUP_PATH_MAX)
@@ -414,15 +417,16 @@ int cgroup_sweep(const struct cgroup_host *h, bool (*fn)(const char *path, void 
 	struct sweep s = { .host = h, .fn = fn, .arg = arg, .hierarchy = -1, .err = err };
 	char path[CGROUP_PATH_MAX] = "";
 
-	if (h->mode == CGROUP_NONE || h->top) /* at the top nearly everything is somebody else's */
+	const char *root = h->top ? "." : CGROUP_ROOT;
+	if (h->mode == CGROUP_NONE)
 		return 0;
-	sweep_dir(&s, h->v2_fd, CGROUP_ROOT, path, 0, 0);
+	sweep_dir(&s, h->v2_fd, root, path, 0, 0);
 	for (int c = 0; c < CGROUP_CONTROLLER_MAX; c++) {
 		if (h->v1_fd[c] < 0 || h->v1_first[c] != c)
 			continue;
 		s.hierarchy = c;
 		path[0] = '\0';
-		sweep_dir(&s, h->v1_fd[c], CGROUP_ROOT, path, 0, 0);
+		sweep_dir(&s, h->v1_fd[c], root, path, 0, 0);
 	}
 	return s.failed < 0 ? s.failed : s.removed;
 }

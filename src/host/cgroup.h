@@ -171,8 +171,10 @@ void cgroup_fini(struct cgroup *cg);
 /*
  * Leftovers: call fn for each leaf below fcnode's root that has no child
  * group. fn returns true to have it killed and removed. Used at start and by
- * `gc`. The number removed, or -errno.
+ * `gc`. The number removed, or -errno. With CGROUP_ROOT_TOP only groups whose
+ * first component starts with CGROUP_TOP_PREFIX are looked at.
  */
+#define CGROUP_TOP_PREFIX "fcnode-"
 int cgroup_sweep(const struct cgroup_host *h, bool (*fn)(const char *path, void *arg), void *arg, struct err *err);
 
 const char *cgroup_mode_name(enum cgroup_mode mode);

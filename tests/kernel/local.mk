@@ -44,8 +44,8 @@ KERNEL += %D%/sealed-memfd
 
 EXTRA_PROGRAMS += $(KERNEL)
 CLEANFILES += $(KERNEL)
-dist_check_SCRIPTS += %D%/run.sh
+dist_check_SCRIPTS += %D%/run.sh %D%/doctor.sh
 
-check-kernel: $(KERNEL)
-	$(srcdir)/tests/kernel/run.sh $(KERNEL)
+check-kernel: $(KERNEL) fc-run fc-sandbox
+	FC_RUN=./fc-run $(srcdir)/tests/kernel/run.sh $(KERNEL) $(srcdir)/tests/kernel/doctor.sh
 .PHONY: check-kernel

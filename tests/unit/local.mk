@@ -80,3 +80,6 @@ UNIT += %D%/test-confine
 
 TESTS += %D%/linkage.sh
 dist_check_SCRIPTS += %D%/linkage.sh
+UNIT += %D%/test-probe
+%C%_test_probe_SOURCES = %D%/test-probe.c
+%C%_test_probe_LDADD = libhost.a libspec.a libbase.a $(CMOCKA_LIBS)

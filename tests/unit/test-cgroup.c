@@ -574,6 +574,14 @@ static void sweep(void **unused)
 	dirs((const char *const[]){ "fcnode", "fcnode/keep", NULL });
 	assert_int_equal(cgroup_sweep(&host, all_but_keep, seen, &e), 0);
 	assert_true(exists("fcnode/keep"));
+	/* at the top only what carries our prefix is even asked about */
+	host.top = true;
+	seen[0] = '\0';
+	dirs((const char *const[]){ "fcnode-run-1", "fcnode-keep", NULL });
+	assert_int_equal(cgroup_sweep(&host, all_but_keep, seen, &e), 1);
+	assert_true(strcmp(seen, "fcnode-run-1 fcnode-keep ") == 0 || strcmp(seen, "fcnode-keep fcnode-run-1 ") == 0);
+	assert_false(exists("fcnode-run-1"));
+	assert_true(exists("other") && exists("fcnode-keep"));
 	host.mode = CGROUP_NONE;
 	assert_int_equal(cgroup_sweep(&host, all_but_keep, seen, &e), 0);
 }
