@@ -31,6 +31,7 @@ cp "$run" "$dir/fc-run" # an ordinary user must be able to reach it
 # status NAME < doctor's JSON
 status() { python3 -c 'import json,sys
 print([r["status"] for r in json.load(sys.stdin)["rows"] if r["name"] == sys.argv[1]][0])' "$1"; }
+# shellcheck disable=SC2317 # called through check
 fit_agrees() { # exit status, JSON file
 	python3 -c 'import json,sys
 d = json.load(open(sys.argv[2]))
