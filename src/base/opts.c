@@ -221,13 +221,15 @@ int opts_read_file(const struct opt *table, const char *path, void *dest, struct
 		if (!eq)
 			return err_set(err, 0, "%s line %u: not of the form name = value", path, nr);
 		*eq = '\0';
-		char *value = strdup(trim(eq + 1));
+		autofree char *value = strdup(trim(eq + 1));
 		if (!value)
 			return err_set(err, ENOMEM, "read %s", path);
-		if (opts_set(table, trim(name), value, dest, err) < 0) {
-			free(value);
+		name = trim(name);
+		if (opts_set(table, name, value, dest, err) < 0)
 			return err_wrap(err, "%s line %u", path, nr);
-		}
+		const struct opt *o = find_long(table, name, strlen(name));
+		if (o->type == OPT_STR || o->type == OPT_LIST)
+			(void)take_ptr(value); /* dest points at it until the program ends */
 	}
 	return ferror(fp) ? err_set(err, EIO, "read %s", path) : 0;
 }

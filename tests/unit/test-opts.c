@@ -131,7 +131,7 @@ static int read_text(const char *text, struct target *t, struct err *e)
 static void test_file(void **state)
 {
 	(void)state;
-	struct target t = { 0 };
+	static struct target t; /* strings of a file live until the program ends */
 	struct err e = ERR_INIT;
 	assert_int_equal(read_text("# comment\n\n  memory = 2M \nflag = yes\nadd=1\nadd = 2\nname = a b\n", &t, &e), 0);
 	assert_int_equal(t.bytes, 2 << 20);
