@@ -7,3 +7,4 @@ include tests/lint/local.mk
 include tests/bench/local.mk
 include tests/runtimes/local.mk
 include tests/kernel/local.mk
+include tests/keeper/local.mk

@@ -85,6 +85,8 @@ struct config_tenant {
 	  "usage records kept; the oldest go first (1000000)") \
 	X(drain_timeout_ms, "drain-timeout", MS, 30000, 0, 3600000, "TIME", \
 	  "how long a stop waits for running invocations (30s)") \
+	X(max_restart_pause_ms, "max-restart-pause", MS, 30000, 100, 3600000, "TIME", \
+	  "longest pause before the unprivileged half is started again, when it dies quickly (30s)") \
 	X(tenant_max, "tenant-max", U64, 1024, 1, 4000, "N", "tenants; each has 65536 ids of its own (1024)") \
 	X(tenant_id_base, "tenant-id-base", U64, 1879048192, 65536, 4294901760, "ID", \
 	  "first of the ids for tenants and fc-unpack, a multiple of 65536 (1879048192)")

@@ -1,9 +1,18 @@
 # agent: fc-agent's two halves, keeper (root) and serve (unprivileged), and what both know.
-# libagent.a is both halves' common ground and serve's end of the link; a test links it alone.
-noinst_LIBRARIES += libagent.a
+# libagent.a is the common ground and serve's end of the link; libkeeper.a is the root half. A program of both is
+# main.c, something that has serve_run() (roles.h), and $(KEEPER_LIBS): fc-agent, and tests/keeper's hostile one.
+noinst_LIBRARIES += libagent.a libkeeper.a
 libagent_a_SOURCES = \
 	%D%/config.c %D%/config.h %D%/link.c %D%/link.h %D%/instance.c %D%/instance.h %D%/instance-states.def
 libagent_a_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
+
+libkeeper_a_SOURCES = \
+	%D%/confine.c %D%/confine.h %D%/keeper.c %D%/keeper-dirs.c %D%/keeper-image.c %D%/keeper-internal.h \
+	%D%/keeper-launch.c %D%/keeper-layer.c %D%/keeper-serve.c %D%/keeper-tables.c %D%/roles.h
+libkeeper_a_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JANSSON_CFLAGS)
+
+KEEPER_LIBS = libkeeper.a libagent.a libipc.a libplan.a libhost.a libspec.a libjson.a libbase.a \
+	$(EVENT_LIBS) $(JANSSON_LIBS) $(SECCOMP_LIBS) $(CAP_LIBS)
 
 # libserve.a is the unprivileged half; libapi.a the parts of it that only compute, for unit tests and fuzzing.
 noinst_LIBRARIES += libserve.a libapi.a
@@ -24,3 +33,8 @@ libserve_a_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JANSSON_CFLAGS) $(MICROHTTPD_
 # What fc-agent's serve half needs to link, in this order, before KEEPER_LIBS.
 SERVE_LIBS = libserve.a libapi.a libagent.a libipc.a libplan.a libjson.a libbase.a \
 	$(EVENT_LIBS) $(MICROHTTPD_LIBS) $(SQLITE_LIBS) $(CRYPTO_LIBS) $(JANSSON_LIBS) -pthread
+
+sbin_PROGRAMS += fc-agent
+fc_agent_SOURCES = %D%/main.c
+fc_agent_CFLAGS = $(AM_CFLAGS)
+fc_agent_LDADD = $(SERVE_LIBS) $(KEEPER_LIBS)
