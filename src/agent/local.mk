@@ -32,9 +32,10 @@ libserve_a_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JANSSON_CFLAGS) $(MICROHTTPD_
 
 # What fc-agent's serve half needs to link, in this order, before KEEPER_LIBS.
 SERVE_LIBS = libserve.a libapi.a libagent.a libipc.a libplan.a libjson.a libbase.a \
-	$(EVENT_LIBS) $(MICROHTTPD_LIBS) $(SQLITE_LIBS) $(CRYPTO_LIBS) $(JANSSON_LIBS) -pthread
+	$(EVENT_LIBS) $(MICROHTTPD_LIBS) $(SQLITE_LIBS) $(CRYPTO_LIBS) $(JANSSON_LIBS)
 
 sbin_PROGRAMS += fc-agent
 fc_agent_SOURCES = %D%/main.c
 fc_agent_CFLAGS = $(AM_CFLAGS)
+fc_agent_LDFLAGS = $(AM_LDFLAGS) -pthread
 fc_agent_LDADD = $(SERVE_LIBS) $(KEEPER_LIBS)
