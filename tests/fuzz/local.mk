@@ -48,3 +48,23 @@ FUZZ_COVERAGE += \
 update-bundle-corpus: tests/unit/make-bundles$(EXEEXT)
 	$(MKDIR_P) $(srcdir)/%D%/corpus/bundle
 	tests/unit/make-bundles$(EXEEXT) $(srcdir)/%D%/corpus/bundle
+
+REPLAY += %D%/replay-manifest %D%/replay-oci %D%/replay-spec
+LIBFUZZER += %D%/fuzz-manifest %D%/fuzz-oci %D%/fuzz-spec
+FUZZ_COVERAGE += manifest:src/plan/function.c oci:src/plan/oci.c oci:src/plan/oci-mounts.c oci:src/plan/oci-process.c \
+	oci:src/plan/oci-resources.c oci:src/plan/oci-seccomp.c spec:sandbox/spec.c
+%C%_replay_manifest_SOURCES = %D%/fuzz-manifest.c %D%/replay-main.c
+%C%_replay_manifest_LDADD = $(LIBPLAN_LIBS)
+%C%_fuzz_manifest_SOURCES = %D%/fuzz-manifest.c
+%C%_fuzz_manifest_LDADD = $(LIBPLAN_LIBS)
+%C%_fuzz_manifest_LDFLAGS = $(FUZZLINK)
+%C%_replay_oci_SOURCES = %D%/fuzz-oci.c %D%/replay-main.c
+%C%_replay_oci_LDADD = $(LIBPLAN_LIBS)
+%C%_fuzz_oci_SOURCES = %D%/fuzz-oci.c
+%C%_fuzz_oci_LDADD = $(LIBPLAN_LIBS)
+%C%_fuzz_oci_LDFLAGS = $(FUZZLINK)
+%C%_replay_spec_SOURCES = %D%/fuzz-spec.c %D%/replay-main.c
+%C%_replay_spec_LDADD = $(LIBPLAN_LIBS)
+%C%_fuzz_spec_SOURCES = %D%/fuzz-spec.c
+%C%_fuzz_spec_LDADD = $(LIBPLAN_LIBS)
+%C%_fuzz_spec_LDFLAGS = $(FUZZLINK)

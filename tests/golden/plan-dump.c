@@ -7,6 +7,8 @@
  *   exec       {"config": config.json, "process": process}
  *   resources  a LinuxResources object (update)
  *   bpf        (no FILE) the function profile, instruction by instruction
+ *
+ * FC_RAW=spec or FC_RAW=payload writes that block's bytes instead (seeds for fuzzing).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +29,11 @@ enum { TEXT_MAX = 4 << 20, LAYERS_MAX = 8 };
 static int show(const struct buf *spec, const struct buf *payload, int flags)
 {
 	autobuf struct buf text = BUF_INIT(TEXT_MAX);
+	const char *raw = getenv("FC_RAW");
+	if (raw) {
+		const struct buf *b = strcmp(raw, "spec") == 0 ? spec : payload;
+		return fwrite(b->data, 1, b->len, stdout) == b->len ? 0 : -1;
+	}
 	int r = spec->len ? dump_spec((const struct spec *)spec->data, flags, &text) : 0;
 	if (r == 0 && payload->len)
 		r = dump_payload((const struct payload *)payload->data, &text);
