@@ -46,9 +46,12 @@ static int read_number(const struct json_field *f, json_t *v, int64_t *dest, con
 		n = (int64_t)(d < 0 ? d - 0.5 : d + 0.5); /* llround(3) without libm */
 	}
 	if ((f->min || f->max) && (n < f->min || n > f->max)) {
-		double scale = f->kind == JF_MILLI ? 1000 : 1;
-		return err_set(err, 0, "%s%s%s: %g is outside %g to %g", where, *where ? "." : "", f->name,
-			       (double)n / scale, (double)f->min / scale, (double)f->max / scale);
+		const char *dot = *where ? "." : "";
+		if (f->kind == JF_INT)
+			return err_set(err, 0, "%s%s%s: %lld is outside %lld to %lld", where, dot, f->name, (long long)n,
+				       (long long)f->min, (long long)f->max);
+		return err_set(err, 0, "%s%s%s: %g is outside %g to %g", where, dot, f->name, (double)n / 1000,
+			       (double)f->min / 1000, (double)f->max / 1000);
 	}
 	*dest = n;
 	return 0;

@@ -224,15 +224,16 @@ static int read_rule(struct filter *f, json_t *v, size_t i)
 	unsigned n = 0;
 	uint32_t action;
 	autofree const char **names = NULL;
-	char where[OCI_WHERE];
+	char where[OCI_WHERE], part[OCI_WHERE + 8];
 	snprintf(where, sizeof(where), "linux.seccomp.syscalls[%zu]", i);
+	snprintf(part, sizeof(part), "%s.names", where);
 	int r = json_read(v, fields, JSON_LAX, &raw, where, f->o->err);
 	if (r == 0)
 		r = read_action(f->o, raw.action, raw.errno_ret, where, &action);
 	if (r == 0)
 		r = read_args(f, raw.args, where, args, &n);
 	if (r == 0)
-		r = oci_strings(raw.names, where, &names, f->o->err);
+		r = oci_strings(raw.names, part, &names, f->o->err);
 	for (size_t k = 0; r == 0 && names[k]; k++)
 		r = add_rule(f, names[k], action, args, n, where);
 	return r;

@@ -267,7 +267,7 @@ static int read_sysctl(struct oci_reader *o, json_t *object)
 		if (ns == SPEC_NS_MAX)
 			return err_set(o->err, 0, "linux.sysctl.%.64s: belongs to the whole host, not to a namespace", key);
 		if (!oci_has_ns(o, ns))
-			return err_set(o->err, 0, "linux.sysctl.%.64s: needs a %s namespace in linux.namespaces", key, ns_types[ns]);
+			return err_set(o->err, 0, "linux.sysctl.%.64s: needs {\"type\": \"%s\"} in linux.namespaces", key, ns_types[ns]);
 		for (char *p = dotted; *p; p++)
 			*p = *p == '.' ? '/' : *p == '/' ? '.' : *p;
 		struct spec_sysctl c = { plan_str(&o->plan, dotted), plan_str(&o->plan, json_string_value(v)) };

@@ -41,10 +41,12 @@ check_PROGRAMS += $(UNIT)
 TESTS += $(UNIT)
 endif
 
-UNIT += %D%/test-compile %D%/test-policy %D%/test-function
+UNIT += %D%/test-compile %D%/test-policy %D%/test-function %D%/test-oci
 %C%_test_compile_SOURCES = %D%/test-compile.c
 %C%_test_compile_LDADD = $(LIBPLAN_LIBS) $(CMOCKA_LIBS)
-%C%_test_policy_SOURCES = %D%/test-policy.c
+%C%_test_policy_SOURCES = %D%/test-policy.c %D%/bpf.h
+%C%_test_oci_SOURCES = %D%/test-oci.c %D%/bpf.h
+%C%_test_oci_LDADD = $(LIBPLAN_LIBS) $(CMOCKA_LIBS)
 %C%_test_policy_LDADD = $(LIBPLAN_LIBS) $(CMOCKA_LIBS)
 %C%_test_function_SOURCES = %D%/test-function.c
 %C%_test_function_LDADD = $(LIBPLAN_LIBS) $(CMOCKA_LIBS)

@@ -10,7 +10,6 @@
 #include <asm/unistd.h>
 #include <errno.h>
 #include <linux/audit.h>
-#include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
@@ -19,6 +18,7 @@
 
 #include "base/cleanup.h"
 #include "plan/policy.h"
+#include "tests/unit/bpf.h"
 
 struct program {
 	struct spec_bpf insns[4096];
@@ -40,43 +40,9 @@ static int setup(void **state)
 	return 0;
 }
 
-/* The kernel's classic BPF, as far as a seccomp filter may use it; the steps taken to *steps. */
 static uint32_t interpret(const struct seccomp_data *data, unsigned *steps)
 {
-	uint32_t acc = 0;
-	for (size_t pc = 0; pc < program.n; pc++) {
-		const struct spec_bpf *i = &program.insns[pc];
-		bool yes = false;
-		++*steps;
-		switch (i->code) {
-		case BPF_LD | BPF_W | BPF_ABS:
-			assert_true(i->k % 4 == 0 && i->k + 4 <= sizeof(*data));
-			memcpy(&acc, (const char *)data + i->k, 4);
-			continue;
-		case BPF_ALU | BPF_AND | BPF_K:
-			acc &= i->k;
-			continue;
-		case BPF_RET | BPF_K:
-			return i->k;
-		case BPF_JMP | BPF_JEQ | BPF_K:
-			yes = acc == i->k;
-			break;
-		case BPF_JMP | BPF_JGE | BPF_K:
-			yes = acc >= i->k;
-			break;
-		case BPF_JMP | BPF_JGT | BPF_K:
-			yes = acc > i->k;
-			break;
-		case BPF_JMP | BPF_JSET | BPF_K:
-			yes = acc & i->k;
-			break;
-		default:
-			fail_msg("instruction %zu: code 0x%x", pc, i->code);
-		}
-		pc += yes ? i->jt : i->jf;
-	}
-	fail_msg("ran off the end");
-	return 0;
+	return bpf_run(program.insns, program.n, data, steps);
 }
 
 static unsigned check(uint32_t arch, uint32_t nr, uint64_t a0, uint64_t a1, uint64_t a2)
