@@ -212,7 +212,6 @@ static int place_unified(struct cgroup_host *h, const struct cgroup_mount *m, co
 			return err_set(err, -r, "find the own control group in /proc/self/cgroup");
 		size_t skip = strcmp(m->root, "/") == 0 || !str_starts(own, m->root) ? 0 : strlen(m->root);
 		snprintf(dir, sizeof(dir), "%s%s", m->point, strcmp(own + skip, "/") == 0 ? "" : own + skip);
-		h->own_group = true;
 	}
 	int fd = open_mount(dir, true);
 	if (fd < 0 && root && !h->top) {
@@ -228,7 +227,7 @@ static int place_unified(struct cgroup_host *h, const struct cgroup_mount *m, co
 	describe(h, dir);
 	h->writable = can_make(fd);
 	if (!h->writable)
-		snprintf(h->why, sizeof(h->why), "%.180s is not writable for uid %d (not delegated)", dir, (int)geteuid());
+		snprintf(h->why, sizeof(h->why), "%.150s is not writable for uid %d (not delegated, or mounted read-only)", dir, (int)geteuid());
 	if (root && !h->top && !h->writable)
 		return err_set(err, EACCES, "make groups in %s", root);
 	return 0;
@@ -270,7 +269,7 @@ static int place_hybrid(struct cgroup_host *h, const struct cgroup_mount *mounts
 	describe(h, point);
 	h->writable = can_make(h->v2_fd);
 	if (!h->writable)
-		snprintf(h->why, sizeof(h->why), "%.180s is not writable for uid %d", point, (int)geteuid());
+		snprintf(h->why, sizeof(h->why), "%.150s is not writable for uid %d (or mounted read-only)", point, (int)geteuid());
 	return 0;
 }
 

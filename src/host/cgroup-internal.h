@@ -46,6 +46,9 @@ bool cgroup_hybrid_at_limit(const struct cgroup_host *h, const char *path);
 /* Hybrid: a cpuset group is unusable until cpus and mems are set; copy the parent's down the path. */
 int cgroup_hybrid_cpuset(const struct cgroup_host *h, const char *path, struct err *err);
 
+/* As cgroup_pids, of the group's directory in one v1 hierarchy. */
+ssize_t cgroup_v1_pids(const struct cgroup *cg, int c, pid_t *pids, size_t max);
+
 /* Unified: turn on the controllers of mask in every level above path. */
 int cgroup_unified_enable(const struct cgroup_host *h, const char *path, unsigned mask, struct err *err);
 

@@ -164,6 +164,17 @@ ssize_t cgroup_pids(const struct cgroup *cg, pid_t *pids, size_t max)
 	return b.data ? parse_pids(b.data, pids, max) : 0;
 }
 
+ssize_t cgroup_v1_pids(const struct cgroup *cg, int c, pid_t *pids, size_t max)
+{
+	autobuf struct buf b = BUF_INIT(PROCS_MAX);
+	char rel[CGROUP_REL_MAX];
+	cgroup_rel(cg->host, rel, cg->path, "cgroup.procs");
+	int r = read_procs(cg->host->v1_fd[c], rel, &b);
+	if (r < 0)
+		return r;
+	return b.data ? parse_pids(b.data, pids, max) : 0;
+}
+
 /*
  * One signal to each process of one directory. A pid may be recycled between
  * reading and signalling, so it is held by a pidfd and looked up a second time.

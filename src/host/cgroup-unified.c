@@ -177,9 +177,8 @@ static void subtree_text(unsigned mask, char *out, size_t size)
 
 /*
  * The kernel refuses to hand controllers down from a group that holds
- * processes itself (all but the tree's root). When we are the only one in our
- * own delegated group, step aside into a child of it; otherwise it is not ours to
- * move the others.
+ * processes itself (all but the tree's root). When we are the only one there,
+ * step aside into a child of it; otherwise it is not ours to move the others.
  */
 static int step_aside(const struct cgroup_host *h, struct err *err)
 {
@@ -187,7 +186,7 @@ static int step_aside(const struct cgroup_host *h, struct err *err)
 	int n = snprintf(self, sizeof(self), "%d\n", (int)getpid());
 	ssize_t len = fd_read_file_at(h->v2_fd, "cgroup.procs", procs, sizeof(procs));
 
-	if (!h->own_group || len != n || memcmp(procs, self, (size_t)n) != 0) {
+	if (len != n || memcmp(procs, self, (size_t)n) != 0) {
 		err_set(err, EBUSY, "hand controllers down from the group that %s is in: it holds other processes",
 			h->v2_path);
 		return err_hint(err, "start it alone in a delegated group: "

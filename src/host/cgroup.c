@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
@@ -246,11 +247,6 @@ static int write_limits(const struct cgroup_host *h, const char *path, const str
 	struct writer writer = { h, path, cgroup_wish_controllers(w), enabled, err };
 	if (h->mode == CGROUP_UNIFIED)
 		return cgroup_unified_limits(w, fresh, write_limit, &writer);
-	if ((writer.mask & (1u << CGROUP_cpuset))) {
-		int r = cgroup_hybrid_cpuset(h, path, err);
-		if (r < 0)
-			return r;
-	}
 	return cgroup_hybrid_limits(w, fresh, !fresh && memory_grows(h, path, w), write_limit, &writer);
 }
 
@@ -349,6 +345,25 @@ static unsigned default_mask(void)
 	return 1u << CGROUP_memory | 1u << CGROUP_cpu | 1u << CGROUP_pids | 1u << CGROUP_io;
 }
 
+/*
+ * Hybrid: the controllers that a level above is under. The leaf has to be under
+ * them too, or that level's limit (a tenant's cap) would not count it.
+ */
+static unsigned mask_above(const struct cgroup_host *h, const char *path)
+{
+	char rel[CGROUP_REL_MAX], first[CGROUP_PATH_MAX];
+	unsigned mask = 0;
+	size_t len = strcspn(path, "/");
+	if (!path[len])
+		return 0;
+	snprintf(first, sizeof(first), "%.*s", (int)len, path);
+	cgroup_rel(h, rel, first, "");
+	for (int c = 0; c < CGROUP_CONTROLLER_MAX; c++)
+		if (h->v1_fd[c] >= 0 && faccessat(h->v1_fd[c], rel, F_OK, 0) == 0)
+			mask |= 1u << c;
+	return mask;
+}
+
 static int fill(struct cgroup *cg, const struct cgroup_wish *w, bool new_levels, struct err *err)
 {
 	const struct cgroup_host *h = cg->host;
@@ -357,7 +372,9 @@ static int fill(struct cgroup *cg, const struct cgroup_wish *w, bool new_levels,
 
 	if (h->mode == CGROUP_HYBRID) {
 		/* memory also without a limit: it counts the peak */
-		r = make_v1(h, cg->path, mask | 1u << CGROUP_memory, true, &cg->v1_made, err);
+		r = make_v1(h, cg->path, mask | 1u << CGROUP_memory | mask_above(h, cg->path), true, &cg->v1_made, err);
+		if (r == 0 && (cg->v1_made & (1u << CGROUP_cpuset)))
+			r = cgroup_hybrid_cpuset(h, cg->path, err);
 	} else if (new_levels) {
 		r = cgroup_unified_enable(h, cg->path, mask | default_mask(), err);
 	}
@@ -488,25 +505,6 @@ int cgroup_release(const struct cgroup_host *h, const char *path)
 	return result;
 }
 
-int cgroup_update(const struct cgroup *cg, const struct spec *limits, struct err *err)
-{
-	struct cgroup_wish w = { &limits->cgroup, limits };
-	unsigned mask = cgroup_wish_controllers(&w);
-
-	int r = check_host(cg->host, mask, err);
-	if (r == 0 && cg->host->mode == CGROUP_HYBRID && (mask & ~cg->v1_made)) {
-		/* the process never was in that hierarchy: a directory made now would limit nobody */
-		int c = __builtin_ctz(mask & ~cg->v1_made);
-		err_set(err, EOPNOTSUPP, "limit group %s by the controller %s", cg->path, cgroup_controller_name(c));
-		return err_hint(err, "it was started without a limit of that kind; start it with one to change it later");
-	}
-	if (r == 0)
-		r = write_limits(cg->host, cg->path, &w, /* fresh= */ false, /* enabled= */ false, err);
-	if (r == 0)
-		r = write_files(cg, limits, err);
-	return r;
-}
-
 /* ---- processes -------------------------------------------------------- */
 
 int cgroup_clone_fd(const struct cgroup *cg) { return cg->v2_fd; }
@@ -572,6 +570,78 @@ int cgroup_move(const struct cgroup *cg, pid_t pid, struct err *err)
 	if (r < 0)
 		return err_set(err, -r, "move process %d into the group %s/%s", (int)pid, cg->host->v2_path, cg->path);
 	return cgroup_attach(cg, pid, err);
+}
+
+/* ---- update ----------------------------------------------------------- */
+
+enum { TAKE_IN_ROUNDS = 32, TAKE_IN_MAX = 4096 };
+
+/* Is pid among these? */
+static bool among(pid_t pid, const pid_t *pids, ssize_t n)
+{
+	for (ssize_t i = 0; i < n && i < TAKE_IN_MAX; i++)
+		if (pids[i] == pid)
+			return true;
+	return false;
+}
+
+/* Move every process of the group into its directory of one v1 hierarchy; again while forks outrun it. */
+static int take_in(const struct cgroup *cg, int c, struct err *err)
+{
+	autofree pid_t *have = malloc(2 * TAKE_IN_MAX * sizeof(pid_t));
+	if (!have)
+		return err_set(err, ENOMEM, "move the processes of group %s", cg->path);
+	pid_t *there = have + TAKE_IN_MAX;
+	struct cgroup one = *cg;
+	one.v1_made = 1u << c;
+	for (int round = 0; round < TAKE_IN_ROUNDS; round++) {
+		ssize_t n = cgroup_pids(cg, have, TAKE_IN_MAX), m = cgroup_v1_pids(cg, c, there, TAKE_IN_MAX);
+		if (n < 0 || m < 0)
+			return err_set(err, (int)-(n < 0 ? n : m), "list the processes of group %s", cg->path);
+		if (n > TAKE_IN_MAX)
+			return err_set(err, E2BIG, "group %s has more than %d processes", cg->path, TAKE_IN_MAX);
+		int moved = 0;
+		for (ssize_t i = 0; i < n; i++) {
+			if (among(have[i], there, m))
+				continue;
+			moved++;
+			int r = cgroup_attach(&one, have[i], err);
+			if (r < 0 && r != -ESRCH)
+				return r;
+		}
+		if (!moved)
+			return 0;
+	}
+	err_set(err, EBUSY, "move the processes of group %s: they fork faster than they are moved", cg->path);
+	return err_hint(err, "pause it first");
+}
+
+/* Hybrid: put the group under the controllers of mask that it is not under yet. */
+static int widen(struct cgroup *cg, unsigned mask, struct err *err)
+{
+	unsigned missing = mask & ~cg->v1_made;
+	int r = make_v1(cg->host, cg->path, missing, /* leaf= */ false, &cg->v1_made, err);
+	if (r == 0 && (missing & (1u << CGROUP_cpuset)))
+		r = cgroup_hybrid_cpuset(cg->host, cg->path, err);
+	for (int c = 0; r == 0 && c < CGROUP_CONTROLLER_MAX; c++)
+		if ((missing & (1u << c)) && (cg->host->v1_first[c] == c || !(missing & (1u << cg->host->v1_first[c]))))
+			r = take_in(cg, cg->host->v1_first[c], err);
+	return r;
+}
+
+int cgroup_update(struct cgroup *cg, const struct spec *limits, struct err *err)
+{
+	struct cgroup_wish w = { &limits->cgroup, limits };
+	unsigned mask = cgroup_wish_controllers(&w);
+
+	int r = check_host(cg->host, mask, err);
+	if (r == 0 && cg->host->mode == CGROUP_HYBRID)
+		r = widen(cg, mask, err);
+	if (r == 0)
+		r = write_limits(cg->host, cg->path, &w, /* fresh= */ false, /* enabled= */ false, err);
+	if (r == 0)
+		r = write_files(cg, limits, err);
+	return r;
 }
 
 void cgroup_fini(struct cgroup *cg)

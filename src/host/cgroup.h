@@ -45,7 +45,6 @@ struct cgroup_host {
 	bool have[CGROUP_CONTROLLER_MAX];     /* can be limited by us, in either tree */
 	bool writable;                        /* groups can be made here */
 	bool top;                             /* CGROUP_ROOT_TOP: no "fcnode" in the paths */
-	bool own_group;                       /* unified: the root is in our own (delegated) group, not in the tree's root */
 	char v2_path[256];                    /* fcnode's root, absolute, for messages */
 	char why[256];                        /* mode NONE or not writable: the reason, for a person */
 };
@@ -108,8 +107,8 @@ int cgroup_open(const struct cgroup_host *h, const char *path, struct cgroup *re
 int cgroup_limit(const struct cgroup_host *h, const char *path, const struct spec_cgroup *limits, struct err *err);
 int cgroup_release(const struct cgroup_host *h, const char *path);
 
-/* Change the limits of a group that exists (OCI update). */
-int cgroup_update(const struct cgroup *cg, const struct spec *limits, struct err *err);
+/* Change the limits of a group that exists (OCI update). Hybrid: a controller that it was not under yet takes its processes in. */
+int cgroup_update(struct cgroup *cg, const struct spec *limits, struct err *err);
 
 /* The descriptor for CLONE_INTO_CGROUP, or -1: clone without it. */
 int cgroup_clone_fd(const struct cgroup *cg);

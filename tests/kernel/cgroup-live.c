@@ -47,7 +47,7 @@ static const char *name(const char *leaf)
 		}                                                                   \
 	} while (0)
 
-/* As launch() does it: clone into the v2 group, the child joins the v1 groups, then runs fn. */
+/* As launch() does it: clone into the v2 group, the child joins the v1 groups, then runs fn (NULL: returns 0 in the child). */
 static pid_t spawn(const struct cgroup *cg, void (*fn)(void), int *pidfd)
 {
 	struct cgroup_joint joint;
@@ -60,6 +60,8 @@ static pid_t spawn(const struct cgroup *cg, void (*fn)(void), int *pidfd)
 	if (pid == 0) {
 		if (cgroup_join(&joint) < 0)
 			_exit(111);
+		if (!fn)
+			return 0;
 		fn();
 		_exit(0);
 	}
@@ -269,11 +271,38 @@ static void test_update(void)
 	OK(cgroup_update(&cg, &more, err));
 	CHECK(reap(spawn(&cg, touch_96m, NULL)) == 0);
 	OK(cgroup_update(&cg, &less, err));
-	struct spec pids = limits(0, 0, 5);
-	struct err e = ERR_INIT;
-	if (host.mode == CGROUP_HYBRID) /* never was in that hierarchy: refused, not pretended */
-		CHECK(cgroup_update(&cg, &pids, &e) == -EOPNOTSUPP);
 	finish(&cg);
+
+	/* a kind of limit that the group did not have yet takes its processes in */
+	struct spec none = limits(0, 0, 0), pids = limits(0, 0, 5);
+	OK(cgroup_make(&host, name("update2"), &none, &cg, err));
+	struct step go = step_new();
+	pid_t pid = spawn(&cg, block, NULL), forker = spawn(&cg, NULL, NULL);
+	if (forker == 0) {
+		step_wait(&go);
+		fork_many();
+	}
+	OK(cgroup_update(&cg, &pids, err));
+	step_say(&go);
+	int status = reap(forker);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 40 + 3);
+	CHECK(cgroup_kill(&cg) == 0);
+	reap(pid);
+	finish(&cg);
+}
+
+/* The cap of a level counts leaves that have no limit of that kind themselves. */
+static void test_cap_above(void)
+{
+	struct cgroup cg;
+	struct spec cap = limits(0, 0, 6), none = limits(0, 0, 0);
+	OK(cgroup_limit(&host, name("capped"), &cap.cgroup, err));
+	OK(cgroup_make(&host, name("capped/leaf"), &none, &cg, err));
+	int status = reap(spawn(&cg, fork_many, NULL));
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 40 + 5);
+	CHECK(cgroup_kill(&cg) == 0);
+	finish(&cg);
+	CHECK(cgroup_release(&host, name("capped")) == 0);
 }
 
 static int seen;
@@ -403,6 +432,7 @@ int main(void)
 	test_pids();
 	test_cpu();
 	test_update();
+	test_cap_above();
 	test_devices();
 	test_sweep();
 	speed();
