@@ -305,6 +305,32 @@ static void test_cap_above(void)
 	CHECK(cgroup_release(&host, name("capped")) == 0);
 }
 
+/* Several launchers make and remove the same levels above their leaves at the same time. */
+static void test_concurrent(void)
+{
+	enum { LAUNCHERS = 4, ROUNDS = 40 };
+	pid_t pids[LAUNCHERS];
+	struct spec s = limits(32 << 20, 50000, 8);
+	for (int i = 0; i < LAUNCHERS; i++) {
+		pids[i] = fork();
+		CHECK(pids[i] >= 0);
+		if (pids[i])
+			continue;
+		for (int n = 0; n < ROUNDS; n++) {
+			char leaf[64];
+			struct cgroup cg;
+			snprintf(leaf, sizeof(leaf), "shared/f/%d-%d", i, n);
+			OK(cgroup_make(&host, name(leaf), &s, &cg, err));
+			CHECK(cgroup_remove(&cg, 0) == 0);
+			cgroup_fini(&cg);
+		}
+		_exit(0);
+	}
+	for (int i = 0; i < LAUNCHERS; i++)
+		reap_ok(pids[i]);
+	gone(&host, name("shared"));
+}
+
 static int seen;
 static bool ours(const char *path, void *arg)
 {
@@ -434,6 +460,7 @@ int main(void)
 	test_update();
 	test_cap_above();
 	test_devices();
+	test_concurrent();
 	test_sweep();
 	speed();
 	gone(&host, top);
