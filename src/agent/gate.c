@@ -347,7 +347,8 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls, 
 		set_phase(x->conn, CONN_IDLE);
 	if (x->deferred && !x->answered) { /* the answer will find nobody */
 		x->mhd = NULL;
-		x->conn->x = NULL;
+		if (x->conn)
+			x->conn->x = NULL;
 		x->conn = NULL;
 		if (!x->gone && x->on_gone) {
 			x->gone = true;

@@ -273,7 +273,7 @@ int meter_new(struct meter **ret, struct event_base *base, const struct config *
 	m->stats = stats;
 	m->retry = evtimer_new(base, on_retry, m);
 	m->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	struct stat st;
+	struct stat st = { 0 };
 	int r = 0;
 	if (m->fd < 0 || fstat(m->fd, &st) < 0 || !m->retry)
 		r = err_set(err, m->fd < 0 ? errno : ENOMEM, "open %s", path);
