@@ -51,8 +51,9 @@ static void verdict(struct program *p, int allow)
 	add(p, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
 }
 
-/* Compares that jump to the next rule when one fails; their offsets are patched at the end. */
-static void rule(struct program *p, const struct spec_device *d)
+/* Compares that jump to the next rule when one fails; their offsets are patched at the end. True when there
+ * are none: the rule always decides, and the kernel refuses a program with instructions that are never reached. */
+static bool rule(struct program *p, const struct spec_device *d)
 {
 	int jump[4], jumps = 0;
 	unsigned access = (d->access & 1 ? BPF_DEVCG_ACC_READ : 0) | (d->access & 2 ? BPF_DEVCG_ACC_WRITE : 0) |
@@ -80,6 +81,7 @@ static void rule(struct program *p, const struct spec_device *d)
 	verdict(p, d->allow != 0);
 	for (int i = 0; i < jumps; i++)
 		p->insn[jump[i]].off = (short)(p->count - jump[i] - 1);
+	return jumps == 0;
 }
 
 static int load(const struct program *p)
@@ -116,9 +118,11 @@ int cgroup_device_apply(int dirfd, const struct spec *spec, struct err *err)
 		return err_set(err, E2BIG, "device rules: %u, at most %d", n, RULES_MAX);
 	p.count = 0;
 	prologue(&p);
-	for (uint32_t i = n; i > 0; i--)
-		rule(&p, &d[i - 1]);
-	verdict(&p, 0);
+	bool decided = false;
+	for (uint32_t i = n; i > 0 && !decided; i--)
+		decided = rule(&p, &d[i - 1]);
+	if (!decided)
+		verdict(&p, 0);
 
 	autoclose int prog = load(&p);
 	if (prog < 0) {
