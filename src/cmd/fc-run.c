@@ -2,6 +2,7 @@
  * fc-run - the command table: one row per verb, the options that stand before
  * the verb, and nothing else. What a verb does is in its own file.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,15 @@ struct verb {
 static const struct verb verbs[] = {
 	{ "invoke", cmd_invoke, "run a function once in a fresh sandbox and print its reply" },
 	{ "doctor", cmd_doctor, "try out what this host can do, and say what to do about what is missing" },
+	{ "create", cmd_create, "make an OCI container that waits for start" },
+	{ "start", cmd_start, "run what a created container is for" },
+	{ "run", cmd_run, "create, start and wait for an OCI container" },
+	{ "state", cmd_state, "print a container's state as JSON" },
+	{ "kill", cmd_kill, "send a signal to a container" },
+	{ "delete", cmd_delete, "remove a container that has ended" },
+	{ "list", cmd_list, "list the containers in --root" },
+	{ "spec", cmd_spec, "write a config.json to start from" },
+	{ "features", cmd_features, "print what the OCI side can do, as JSON" },
 	{ NULL, NULL, NULL },
 };
 
@@ -93,6 +103,17 @@ static int finish_globals(const struct main_opts *o, struct cmd_globals *g, stru
 	return 0;
 }
 
+/* A caller may have closed 0, 1 or 2: our own descriptors must not land there. */
+static void hold_standard_fds(void)
+{
+	int fd;
+	do
+		fd = open("/dev/null", O_RDWR); /* not close-on-exec: it stands in for what is inherited */
+	while (fd >= 0 && fd <= 2);
+	if (fd > 2)
+		close(fd);
+}
+
 /* Output that could not be written is an error, not a success (a full disk behind "> file"). */
 static int close_stdout(int status, const struct cmd_globals *g)
 {
@@ -110,6 +131,7 @@ int main(int argc, char **argv)
 	struct cmd_globals g = { 0 };
 	struct err err = ERR_INIT;
 
+	hold_standard_fds();
 	int first = opts_parse(options, argc, argv, /* permute= */ false, &o, &err);
 	if (first < 0 || finish_globals(&o, &g, &err) < 0) {
 		g.log = o.log;
