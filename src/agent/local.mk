@@ -28,11 +28,11 @@ libserve_a_SOURCES = \
 	%D%/logs.c %D%/logs.h %D%/meter.c %D%/meter.h %D%/runtime.c %D%/runtime.h %D%/serve.c \
 	%D%/upload.c %D%/upload.h %D%/writer.c %D%/writer.h
 libserve_a_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JANSSON_CFLAGS) $(MICROHTTPD_CFLAGS) $(SQLITE_CFLAGS) \
-	$(CRYPTO_CFLAGS) -pthread
+	$(GNUTLS_CFLAGS) -pthread
 
 # What fc-agent's serve half needs to link, in this order, before KEEPER_LIBS.
 SERVE_LIBS = libserve.a libapi.a libagent.a libipc.a libplan.a libjson.a libbase.a \
-	$(EVENT_LIBS) $(MICROHTTPD_LIBS) $(SQLITE_LIBS) $(CRYPTO_LIBS) $(JANSSON_LIBS)
+	$(EVENT_LIBS) $(MICROHTTPD_LIBS) $(SQLITE_LIBS) $(GNUTLS_LIBS) $(JANSSON_LIBS)
 
 sbin_PROGRAMS += fc-agent
 fc_agent_SOURCES = %D%/main.c

@@ -3,8 +3,9 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <gnutls/crypto.h>
 #include <inttypes.h>
-#include <openssl/evp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -19,7 +20,8 @@
 struct upload {
 	int dir_fd, fd;
 	uint64_t max, bytes, crc;
-	EVP_MD_CTX *sha;
+	gnutls_hash_hd_t sha;
+	bool hashing;
 	char name[sizeof(UPLOAD_PREFIX) + 36]; /* "" once it is kept */
 };
 
@@ -30,14 +32,14 @@ int upload_new(struct upload **ret, int dir_fd, uint64_t max_bytes, struct err *
 		return err_set(err, ENOMEM, "begin an upload");
 	u->dir_fd = dir_fd;
 	u->max = max_bytes;
-	u->sha = EVP_MD_CTX_new();
+	u->hashing = gnutls_hash_init(&u->sha, GNUTLS_DIG_SHA256) == 0;
 	u->fd = -1;
 	char id[37];
 	if (str_uuid(id) == 0) {
 		snprintf(u->name, sizeof(u->name), UPLOAD_PREFIX "%s", id);
 		u->fd = openat(dir_fd, u->name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
 	}
-	if (u->fd < 0 || !u->sha || EVP_DigestInit_ex(u->sha, EVP_sha256(), NULL) != 1) {
+	if (u->fd < 0 || !u->hashing) {
 		int r = err_set(err, u->fd < 0 ? errno : ENOMEM, "make a file for the upload");
 		upload_free(u);
 		return r;
@@ -55,7 +57,8 @@ struct upload *upload_free(struct upload *u)
 			unlinkat(u->dir_fd, u->name, 0);
 		close(u->fd);
 	}
-	EVP_MD_CTX_free(u->sha);
+	if (u->hashing)
+		gnutls_hash_deinit(u->sha, NULL);
 	free(u);
 	return NULL;
 }
@@ -67,7 +70,7 @@ int upload_write(struct upload *u, const void *data, size_t len)
 	int r = fd_write_all(u->fd, data, len);
 	if (r < 0)
 		return r;
-	if (EVP_DigestUpdate(u->sha, data, len) != 1)
+	if (gnutls_hash(u->sha, data, len) < 0)
 		return -ENOMEM;
 	u->crc = crc64(u->crc, data, len);
 	u->bytes += len;
@@ -76,12 +79,11 @@ int upload_write(struct upload *u, const void *data, size_t len)
 
 int upload_finish(struct upload *u, struct upload_result *ret)
 {
-	unsigned char md[EVP_MAX_MD_SIZE];
-	unsigned int len = 0;
-	if (EVP_DigestFinal_ex(u->sha, md, &len) != 1)
-		return -ENOMEM;
-	assert(len == 32);
-	str_hex(ret->sha256, md, len);
+	unsigned char md[32];
+	assert(u->hashing && gnutls_hash_get_len(GNUTLS_DIG_SHA256) == sizeof(md));
+	gnutls_hash_deinit(u->sha, md);
+	u->hashing = false;
+	str_hex(ret->sha256, md, sizeof(md));
 	snprintf(ret->checksum, sizeof(ret->checksum), "%" PRIu64, u->crc);
 	ret->bytes = u->bytes;
 	return 0;

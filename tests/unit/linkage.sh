@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Only fc-unpack links libarchive and libcrypto, dynamically or statically: they read strangers' bytes, and loading
-# them takes longer than making a sandbox. Run in the build directory.
+# them takes longer than making a sandbox. (fcctl, the user's own client, packs directories with libarchive.) Run in
+# the build directory.
 set -euo pipefail
 
 status=0
@@ -8,7 +9,7 @@ status=0
 links() { readelf -dWs "$1" | grep -E 'lib(archive|crypto)\.so|[[:blank:]](archive_read_new|EVP_MD_fetch)(@|$)' >/dev/null; }
 
 links fc-unpack || { echo "linkage.sh: fc-unpack links neither; this test finds nothing"; status=1; }
-for program in fc-run fc-agent fcctl fc-sandbox; do
+for program in fc-run fc-agent fc-sandbox; do
 	[[ -x $program ]] || continue
 	if links "$program"; then
 		echo "linkage.sh: $program links libarchive or libcrypto; only fc-unpack may"
