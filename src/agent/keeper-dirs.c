@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -14,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 
+#define RUNTIME_NOTE "keeper/runtime"
 enum { LISTEN_BACKLOG = 512 };
 
 /* A directory that we may trust: root's, and nobody else can write to it. Made when missing. */
@@ -157,6 +159,19 @@ static int open_state(struct keeper *k, struct err *err)
 	return serve < 0 ? serve : keeper < 0 ? keeper : 0;
 }
 
+/* Whoever made the runtime directory removes it. A note says that it was us, also to the next start after a crash. */
+static int note_runtime(struct keeper *k, struct err *err)
+{
+	const char *dir = k->config->runtime_dir;
+	char noted[PATH_MAX];
+	if (k->made_runtime_dir) {
+		int r = fd_replace_file_at(k->state_fd, RUNTIME_NOTE, dir, strlen(dir), 0600);
+		return r < 0 ? err_set(err, -r, "write %s/" RUNTIME_NOTE, k->config->state_dir) : 0;
+	}
+	k->made_runtime_dir = fd_read_file_at(k->state_fd, RUNTIME_NOTE, noted, sizeof(noted)) > 0 && strcmp(noted, dir) == 0;
+	return 0;
+}
+
 int dirs_open(struct keeper *k, struct err *err)
 {
 	const struct config *c = k->config;
@@ -166,6 +181,9 @@ int dirs_open(struct keeper *k, struct err *err)
 	k->runtime_fd = open_dir(c->runtime_dir, 0755, &k->made_runtime_dir, err);
 	if (k->runtime_fd < 0)
 		return k->runtime_fd;
+	r = note_runtime(k, err);
+	if (r < 0)
+		return r;
 	/* an empty directory on which each sandbox builds its root, in its own mount namespace */
 	autoclose int stage = open_sub(k->runtime_fd, "stage", 0755, 0, 0, c->runtime_dir, err);
 	return stage < 0 ? stage : open_socket(k, err);
@@ -179,8 +197,8 @@ void dirs_close(struct keeper *k)
 	cleanup_close(&k->listen_fd);
 	if (k->runtime_fd >= 0)
 		unlinkat(k->runtime_fd, "stage", AT_REMOVEDIR);
-	if (k->made_runtime_dir)
-		rmdir(c->runtime_dir);
+	if (k->made_runtime_dir && (rmdir(c->runtime_dir) == 0 || errno == ENOENT))
+		unlinkat(k->state_fd, RUNTIME_NOTE, 0);
 	cleanup_close(&k->runtime_fd);
 	cleanup_close(&k->lock_fd);
 	cleanup_close(&k->state_fd);
