@@ -15,3 +15,11 @@ tests_fuzz_fuzz_ipc_LDFLAGS = $(FUZZLINK)
 EXTRA_PROGRAMS += %D%/make-corpus
 %C%_make_corpus_SOURCES = %D%/make-corpus.c %D%/sample.h
 %C%_make_corpus_LDADD = libipc.a libbase.a
+
+# serve's end of the link, against a keeper played over a socket pair; and the configuration that both halves share
+UNIT += tests/unit/test-instance tests/unit/test-config
+tests_unit_test_instance_SOURCES = tests/unit/test-instance.c %D%/sample.h
+tests_unit_test_instance_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
+tests_unit_test_instance_LDADD = libagent.a libipc.a libbase.a $(EVENT_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_config_SOURCES = tests/unit/test-config.c
+tests_unit_test_config_LDADD = libagent.a libbase.a $(CMOCKA_LIBS)

@@ -1,0 +1,184 @@
+/* config: what is refused, what wins, and that serve reads back what keeper wrote. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/config.h"
+#include "base/cleanup.h"
+#include "base/fd.h"
+
+/* argv from the words after it, ended by NULL; /dev/null as file, so that the host's own is not read. */
+static int load(struct config *c, struct err *err, const char *word, ...)
+{
+	char *argv[32] = { (char *)(uintptr_t)"fc-agent", (char *)(uintptr_t)"--config", (char *)(uintptr_t)"/dev/null",
+			   (char *)(uintptr_t)"--user", (char *)(uintptr_t)"4321:5432" };
+	int argc = 5;
+	va_list ap;
+	va_start(ap, word);
+	for (; word; word = va_arg(ap, const char *))
+		argv[argc++] = (char *)(uintptr_t)word;
+	va_end(ap);
+	argv[argc] = NULL;
+	*err = (struct err)ERR_INIT;
+	return config_load(c, argc, argv, err);
+}
+
+static void defaults_are_sound(void **state)
+{
+	struct config c;
+	struct err err;
+	(void)state;
+	assert_int_equal(load(&c, &err, NULL), 0);
+	assert_int_equal(c.uid, 4321);
+	assert_int_equal(c.gid, 5432);
+	assert_string_equal(c.runtime_dir, FC_RUNTIMEDIR);
+	assert_string_equal(c.socket, FC_RUNTIMEDIR "/agent.sock");
+	assert_int_equal(c.socket_mode, 0666);
+	assert_string_equal(config_image(&c, "host"), "host");
+	assert_null(config_image(&c, "other"));
+#define X(field, option, type, def, lo, hi, unit, text) assert_in_range(c.field, lo, hi);
+	CONFIG_NUMBERS(X)
+#undef X
+}
+
+static void bad_values_are_named(void **state)
+{
+	static const struct {
+		const char *option, *value, *says;
+	} bad[] = {
+		{ "--user", "0", "must not run as root" },
+		{ "--user", "0:5", "must not run as root" },
+		{ "--user", "5:0", "must not run as root" },
+		{ "--user", "4294967295", "run as user" },
+		{ "--user", "no such user", "run as user" },
+		{ "--user", "5:x", "not UID:GID" },
+		{ "--socket-mode", "0888", "not an octal mode" },
+		{ "--socket-mode", "7777", "not an octal mode" },
+		{ "--socket-mode", "", "not an octal mode" },
+		{ "--socket-group", "no such group", "no such group" },
+		{ "--allow-user", "no such user", "no such user" },
+		{ "--allow-group", "no such group", "no such group" },
+		{ "--image", "debian", "not NAME=" },
+		{ "--image", "../x=/y", "not NAME=" },
+		{ "--image", "debian=y", "not NAME=" },
+		{ "--image", "host=/y", "named twice" },
+		{ "--max-memory", "1", "outside" },
+		{ "--max-memory", "64M", "--default-memory is more" },
+		{ "--tenant-id-base", "65537", "not a multiple" },
+		{ "--tenant-id-base", "4294901760", "leaves no room" },
+		{ "--max-timeout", "25h", "outside" },
+		{ "--state-dir", "", "empty" },
+		{ "--log-level", "loud", "not one of" },
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		struct config c;
+		struct err err;
+		int r = load(&c, &err, bad[i].option, bad[i].value, NULL);
+		if (r >= 0 || !strstr(err.text, bad[i].says))
+			fail_msg("%s %s: %s", bad[i].option, bad[i].value, r < 0 ? err.text : "taken");
+	}
+}
+
+static void operands_are_refused(void **state)
+{
+	struct config c;
+	struct err err;
+	(void)state;
+	assert_true(load(&c, &err, "stray", NULL) < 0);
+	assert_non_null(strstr(err.text, "stray"));
+}
+
+static void command_line_wins_and_lists_join(void **state)
+{
+	char path[] = "/tmp/test-config.XXXXXX";
+	struct config c;
+	struct err err;
+	(void)state;
+	autoclose int fd = mkstemp(path);
+	static const char text[] = "# a comment\nmax-queue = 7\nallow-user = 11\nmax-files = 9\nimage = one=/one\n";
+	assert_int_equal(fd_write_all(fd, text, strlen(text)), 0);
+	int r = load(&c, &err, "--config", path, "--max-queue", "8", "--allow-user", "12", "--image", "two=/two", NULL);
+	unlink(path);
+	assert_int_equal(r, 0);
+	assert_int_equal(c.max_queue, 8);
+	assert_int_equal(c.max_files, 9);
+	assert_int_equal(c.allow_uids, 2);
+	assert_int_equal(c.allow_uid[0] + c.allow_uid[1], 23);
+	assert_string_equal(config_image(&c, "one"), "/one");
+	assert_string_equal(config_image(&c, "two"), "/two");
+}
+
+static void relative_paths_become_absolute(void **state)
+{
+	struct config c;
+	struct err err;
+	char dir[128];
+	(void)state;
+	assert_int_equal(load(&c, &err, "--state-dir", "x/y", "--runtime-dir", "z", NULL), 0);
+	assert_int_equal(c.state_dir[0], '/');
+	assert_non_null(strstr(c.state_dir, "/x/y"));
+	assert_non_null(strstr(c.socket, "/z/agent.sock"));
+	assert_int_equal(config_serve_dir(&c, dir, 4), -ENAMETOOLONG);
+}
+
+static void serve_reads_what_keeper_wrote(void **state)
+{
+	struct config a, b;
+	struct err err;
+	(void)state;
+	assert_int_equal(load(&a, &err, "--max-queue", "77", "--default-cpu", "0.25", "--default-timeout", "1500ms",
+			      "--allow-user", "root", "--allow-user", "12", "--allow-group", "13", "--image", "two=/two",
+			      "--state-dir", "/s", "--log-level", "debug", NULL), 0);
+	autoclose int fd = config_to_fd(&a);
+	assert_true(fd >= 0);
+	assert_true(fcntl(fd, F_GET_SEALS) & F_SEAL_WRITE);
+	assert_int_equal(config_from_fd(&b, fd, &err), 0);
+#define X(field, option, type, def, lo, hi, unit, text) assert_int_equal(a.field, b.field);
+	CONFIG_NUMBERS(X)
+#undef X
+	assert_int_equal(a.uid, b.uid);
+	assert_int_equal(a.gid, b.gid);
+	assert_string_equal(a.state_dir, b.state_dir);
+	assert_string_equal(a.socket, b.socket);
+	assert_int_equal(a.log_level, b.log_level);
+	assert_int_equal(b.allow_uids, 2);
+	assert_int_equal(b.allow_uid[0], 0);
+	assert_int_equal(b.allow_gid[0], 13);
+	assert_string_equal(config_image(&b, "two"), "/two");
+}
+
+static void who_may_call(void **state)
+{
+	struct config c;
+	struct err err;
+	const gid_t groups[] = { 100, 13 };
+	(void)state;
+	assert_int_equal(load(&c, &err, "--allow-user", "12", "--allow-group", "13", NULL), 0);
+	assert_true(config_allows(&c, 0, NULL, 0));
+	assert_true(config_allows(&c, 12, NULL, 0));
+	assert_false(config_allows(&c, 14, groups, 1));
+	assert_true(config_allows(&c, 14, groups, 2));
+	assert_false(config_allows(&c, 4321, NULL, 0));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(defaults_are_sound),
+		cmocka_unit_test(bad_values_are_named),
+		cmocka_unit_test(operands_are_refused),
+		cmocka_unit_test(command_line_wins_and_lists_join),
+		cmocka_unit_test(relative_paths_become_absolute),
+		cmocka_unit_test(serve_reads_what_keeper_wrote),
+		cmocka_unit_test(who_may_call),
+	};
+	return cmocka_run_group_tests_name("config", tests, NULL, NULL);
+}
