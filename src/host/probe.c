@@ -54,7 +54,7 @@ static const struct probe probes[] = {
 	{ "mount.overlay", probe_overlay, ROOT, "code, layers and image as one tree" },
 	{ "mount.overlay_userns", probe_overlay_userns, BOTH, "the same, mounted inside the sandbox" },
 	{ "mount.overlay_append", probe_overlay_append, NOBODY, "layers added one by one (lowerdir+, Linux 6.8); else one option string" },
-	{ "mount.overlay_detached", probe_overlay_detached, NOBODY, "layers by descriptor (Linux 6.13); else by attached path" },
+	{ "mount.overlay_detached", probe_overlay_detached, NOBODY, "layers by descriptor (Linux 6.15); else by attached path" },
 	{ "mount.idmap", probe_idmap_state, ROOT, "files of the state directory with a tenant's ids" },
 	{ "mount.idmap_tmpfs", probe_idmap_tmpfs, NOBODY, "the same on tmpfs (Linux 6.3)" },
 	{ "net.namespace", probe_netns, BOTH, "a network of its own for each sandbox" },

@@ -183,7 +183,7 @@ static void test_freeze(void)
 		CHECK(cgroup_usage(&cg, &a) == 0);
 		usleep(30000);
 		CHECK(cgroup_usage(&cg, &b) == 0);
-		CHECK(b.cpu_us - a.cpu_us < 1000);
+		CHECK(b.cpu_us - a.cpu_us < 10000); /* it would be 30000; the last slice may be booked late */
 		OK(cgroup_freeze(&cg, false, 2000, err));
 	}
 	CHECK(cgroup_signal(&cg, SIGTERM) == 0);
