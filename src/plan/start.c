@@ -62,6 +62,12 @@ static void env_number(struct env *e, const char *name, uint64_t value)
 	env_set(e, name, text);
 }
 
+/* A native runtime's function has a handler (function.c); a stdio one may leave its program to be found. */
+static const char *handler_of(const struct function_start *s)
+{
+	return s->function->handler ? s->function->handler : s->entry ? s->entry : "bootstrap";
+}
+
 /* The variables of a Function Compute runtime, the same for every kind. */
 static void put_platform(struct env *e, const struct function_start *s)
 {
@@ -77,8 +83,8 @@ static void put_platform(struct env *e, const struct function_start *s)
 		env_set(e, f->env[i].name, f->env[i].value);
 
 	env_set(e, "FC_FUNC_CODE_PATH", "/code");
-	env_set(e, "FC_FUNCTION_NAME", f->name);
-	env_set(e, "FC_FUNCTION_HANDLER", f->handler ? f->handler : "");
+	env_set(e, "FC_FUNCTION_NAME", f->name ? f->name : "function");
+	env_set(e, "FC_FUNCTION_HANDLER", handler_of(s));
 	env_number(e, "FC_FUNCTION_MEMORY_SIZE", f->memory_mb);
 	env_number(e, "FC_TIMEOUT", f->timeout_s);
 	env_set(e, "FC_RUNTIME", function_runtime_name(f->runtime));
@@ -118,8 +124,7 @@ int plan_function_payload(const struct function_start *s, struct buf *payload, s
 		return r;
 
 	autofree char *program = NULL;
-	const char *entry = f->handler ? f->handler : s->entry ? s->entry : "bootstrap";
-	if (f->runtime == FUNCTION_STDIO && asprintf(&program, "/code/%s", entry) < 0) {
+	if (f->runtime == FUNCTION_STDIO && asprintf(&program, "/code/%s", handler_of(s)) < 0) {
 		program = NULL;
 		return err_set(err, ENOMEM, "the function's arguments");
 	}

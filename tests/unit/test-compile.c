@@ -273,11 +273,12 @@ static void test_start(void **state)
 	assert_int_equal(plan_function_payload(&start, &out, &err), 0);
 	const struct payload *p = (const struct payload *)out.data;
 	assert_string_equal(p->data, "/code/run.sh");
-	unsigned path = 0, lang = 0;
+	unsigned path = 0, lang = 0, handler = 0;
 	const char *word = p->data;
 	for (uint32_t i = 0; i < p->argc + p->envc; i++, word += strlen(word) + 1) {
 		path += strncmp(word, "PATH=", 5) == 0;
 		lang += strncmp(word, "LANG=", 5) == 0;
+		handler += strcmp(word, "FC_FUNCTION_HANDLER=run.sh") == 0;
 		if (strncmp(word, "PATH=", 5) == 0)
 			assert_string_equal(word, "PATH=/mine");
 		if (strncmp(word, "LANG=", 5) == 0)
@@ -285,6 +286,7 @@ static void test_start(void **state)
 	}
 	assert_int_equal(path, 1);
 	assert_int_equal(lang, 1);
+	assert_int_equal(handler, 1);
 	assert_string_equal(word, "/code");
 
 	static const char *const bad[] = { "no-equals-sign", NULL };
