@@ -72,13 +72,17 @@ demo_function() {
 	jq ".functionName = \"$1\" | $3" "$2/fcnode.json" >"$work/functions/$1/fcnode.json"
 }
 
+demo_video_form() { # "h264, 640 x 360"
+	ffprobe -v error -select_streams v:0 -show_entries stream=codec_name,width,height -of csv=p=0 "$1" |
+		sed -E 's/^([^,]*),([^,]*),([^,]*).*/\1, \2 x \3/'
+}
+
 demo_transcode() { # function, height
-	local out=$work/out/$2p.mp4 width height codec
-	must fcctl invoke "$1" --event "@$work/phone.mp4" >"$out"
-	IFS=, read -r codec width height < <(ffprobe -v error -select_streams v:0 \
-		-show_entries stream=codec_name,width,height -of csv=p=0 "$out")
-	printf '%-16s -> %s, %s x %s, %s bytes\n' "$1" "$codec" "$width" "$height" "$(stat -c %s "$out")"
-	if [[ $codec != h264 ]] || ((width != $2 && height != $2)); then demo_fault "$out is not an H.264 video of $2 lines"; fi
+	local out=$work/out/$2p.mp4 form
+	must fcctl invoke "$1" --event "@$work/phone.mp4" --output "$out"
+	form=$(demo_video_form "$out")
+	printf '%-16s -> %s, %s bytes\n' "$1" "$form" "$(stat -c %s "$out")"
+	if [[ ! $form =~ ^h264,\ .*\ x\ $2$ ]]; then demo_fault "$out is not an H.264 video of $2 lines"; fi
 }
 
 # Something that must be refused, with a message that says this.
@@ -132,8 +136,8 @@ demo_bill() {
 	jq -r '.records[] | [.functionName, .outcome, .served, .wallMs, (.cpuUs // 0) / 1000,
 		(.peakMemoryBytes // 0) / 1048576, .memorySize, .gbSeconds] | @tsv' "$work/usage.json" |
 		awk -F '\t' '{ printf "%-16s %-15s %-7s %9.1f %9.1f %9.1f %9d %10.6f\n", $1, $2, $3, $4, $5, $6, $7, $8 }'
-	printf '\ntimelines, in ms from the request:\n'
-	jq -r '.records[] | .functionName + "\t" + ([.timelineUs | to_entries[] | select(.value | type == "number") |
+	printf '\nms in each phase (those under 0.1 are left out):\n'
+	jq -r '.records[] | .functionName + "\t" + ([.timelineUs | to_entries[] | select((.value | type) == "number" and .value >= 50) |
 		.key + " " + (.value / 100 | round / 10 | tostring)] | join("  "))' "$work/usage.json" |
 		awk -F '\t' '{ printf "%-16s %s\n", $1, $2 }'
 	local count
@@ -154,11 +158,8 @@ demo_main() {
 
 	say "starting the agent"
 	agent_start || { cat "$work/logs/agent.log" >&2; die "fc-agent did not answer on its socket"; }
-	local pid
-	for pid in "$agent_pid" $(pgrep -P "$agent_pid"); do
-		printf '%-28s as %s\n' "$(tr '\0' ' ' <"/proc/$pid/cmdline" | cut -c1-28 | xargs -n1 basename 2>/dev/null | head -n 1)" \
-			"$(stat -c %U "/proc/$pid")"
-	done
+	printf 'keeper runs as %s, serve as %s\n' "$(stat -c %U "/proc/$agent_pid")" \
+		"$(pgrep -P "$agent_pid" | sed 's|.*|/proc/&|' | xargs stat -c %U | xargs)"
 
 	say "deploying and calling the transcoder"
 	mkdir -p "$work/out"
@@ -167,8 +168,7 @@ demo_main() {
 	demo_function transcode-720 "$tree/contrib/examples/transcoder" '.environmentVariables.TRANSCODE_HEIGHT = "720"'
 	must fcctl create "$work/functions/transcode-360" >/dev/null
 	must fcctl create "$work/functions/transcode-720" >/dev/null
-	printf '%-16s    %s, %s bytes\n' "the phone's" "$(ffprobe -v error -select_streams v:0 \
-		-show_entries stream=codec_name,width,height -of csv=p=0:s=' ' "$work/phone.mp4")" "$(stat -c %s "$work/phone.mp4")"
+	printf '%-16s    %s, %s bytes\n' "the phone's" "$(demo_video_form "$work/phone.mp4")" "$(stat -c %s "$work/phone.mp4")"
 	demo_transcode transcode-360 360
 	demo_transcode transcode-720 720
 
