@@ -206,8 +206,18 @@ static int mount_tmpfs(struct ctx *ctx, const struct spec_mount *m)
 			sys_close(fs);
 		return r;
 	}
-	int mnt = finish_fs(fs, m->attr_set);
-	return mnt < 0 ? mnt : attach(ctx, m, mnt);
+	int copy = m->flags & SPEC_MF_COPYUP && ctx->root_fd >= 0;
+	int mnt = finish_fs(fs, copy ? 0 : m->attr_set);
+	if (mnt < 0 || !copy)
+		return mnt < 0 ? mnt : attach(ctx, m, mnt);
+	r = copy_up(ctx->root_fd, text(ctx, m->dst), mnt);
+	if (r == 0)
+		r = set_attr(m, mnt); /* a read-only one could not be filled */
+	if (r < 0) {
+		sys_close(mnt);
+		return r;
+	}
+	return attach(ctx, m, mnt);
 }
 
 static int mount_fs(struct ctx *ctx, const struct spec_mount *m, const char *type)

@@ -46,6 +46,9 @@ int console_open(struct ctx *ctx);
 long status_receive(int fd, void *data, size_t size, int *fds, uint32_t *nfds);
 int status_send(struct ctx *ctx, uint32_t kind);
 
+/* Copy what lies at path below root into the detached mount (copyup.c). */
+int copy_up(int root, const char *path, int mnt);
+
 /* Run the spec's hooks of one kind, the state on their stdin (hooks.c). */
 int hooks_run(struct ctx *ctx, enum spec_hook_kind kind);
 

@@ -28,6 +28,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -395,10 +396,38 @@ static int prepare_child(struct launch_state *l, struct err *err)
 	return open_joins(l, err);
 }
 
+/* The host's id for an id inside; the id itself without a user namespace. */
+static uint32_t outside_id(const struct spec *spec, enum spec_section which, uint32_t inside)
+{
+	uint32_t count;
+	const struct spec_idmap *m = spec_section(spec, which, &count);
+	for (uint32_t i = 0; spec_new_ns(spec, SPEC_NS_USER) && i < count; i++)
+		if (inside >= m[i].inside && inside - m[i].inside < m[i].count)
+			return m[i].outside + (inside - m[i].inside);
+	return inside;
+}
+
+/*
+ * Pipes as standard streams belong to the payload's user, or a script could not
+ * open /dev/stderr. Only pipes: a device or file of the host keeps its owner.
+ * A caller that may not give files away has the payload's ids already.
+ */
+static void own_stdio(const struct launch_req *req)
+{
+	struct stat st;
+	uid_t uid = outside_id(req->spec, SPEC_SECT_UID_MAP, req->spec->uid);
+	gid_t gid = outside_id(req->spec, SPEC_SECT_GID_MAP, req->spec->gid);
+	for (size_t i = 0; i < 3 && geteuid() == 0; i++)
+		if (fstat(req->fds[i], &st) == 0 && S_ISFIFO(st.st_mode) && (st.st_uid != uid || st.st_gid != gid) &&
+		    fchown(req->fds[i], uid, gid) < 0)
+			return; /* the pipe works all the same; only opening it by name does not */
+}
+
 static int run_phases(struct launch_state *l, const struct cgroup_host *host, struct err *err)
 {
 	struct sandbox *s = l->out;
 	stamp(s, LAUNCH_begin);
+	own_stdio(l->req);
 	int r = prepare_child(l, err);
 	if (r == 0 && l->req->cgroup_path) {
 		r = cgroup_make(host, l->req->cgroup_path, l->req->spec, &s->cgroup, err);
