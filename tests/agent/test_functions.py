@@ -1,0 +1,226 @@
+"""Deploying: create, get, list, update, delete, bundles, quotas, and everything that must be refused."""
+import base64
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import unittest
+
+from agent import Agent, zip_of
+
+HELLO = "def handler(event, context):\n    return 'v1'\n"
+
+
+class Functions(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.a = Agent("--max-code-bytes", "2M", "--tenant-disk-quota", "3M", "--max-functions", "60",
+                      "--allow-user", "65533", "--tenant-of", "65533=other")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.a.close()
+
+    def refused(self, reply, status, code, text):
+        self.assertEqual((reply.status, reply.code), (status, code), reply.body)
+        self.assertIn(text, reply.json()["Message"])
+        body = reply.json()
+        self.assertEqual(body["ErrorCode"], body["Code"])
+        self.assertEqual(body["ErrorMessage"], body["Message"])
+        self.assertEqual(body["RequestId"], reply.headers["X-Fc-Request-Id"])
+        self.assertTrue(reply.headers["x-amzn-ErrorType"])
+
+    def test_life(self):
+        a = self.a
+        r = a.create("life", {"index.py": HELLO}, environmentVariables={"A": "b"})
+        self.assertEqual(r.status, 200, r.body)
+        f, etag = r.json(), r.headers["Etag"]
+        self.assertEqual((f["functionName"], f["environmentVariables"]), ("life", {"A": "b"}))
+        self.refused(a.create("life", {"index.py": HELLO}), 409, "FunctionAlreadyExists", "already exists")
+        self.assertEqual(a.request("GET", "/2023-03-30/functions/life").json(), f)
+        self.assertEqual(a.invoke("life").body, b'v1')
+        r = a.create("life", {"index.py": HELLO.replace("v1", "v2")}, method="PUT")
+        self.assertEqual(r.status, 200, r.body)
+        self.assertNotEqual(r.headers["Etag"], etag)
+        self.assertEqual(a.invoke("life").body, b'v2')
+        self.refused(a.request("DELETE", "/2023-03-30/functions/life", If_Match=etag), 412, "PreconditionFailed", "Etag")
+        r = a.request("PUT", "/2023-03-30/functions/life", '{"timeout": 3}')
+        self.assertEqual((r.json()["timeout"], r.json()["environmentVariables"]), (3, {"A": "b"}))
+        r = a.request("DELETE", "/2023-03-30/functions/life", If_Match=r.headers["Etag"])
+        self.assertEqual((r.status, r.body, r.headers["Content-Type"]), (204, b"", None))
+        self.refused(a.invoke("life"), 404, "FunctionNotFound", "'life'")
+
+    def test_list_pages(self):
+        for i in range(5):
+            self.assertEqual(self.a.create("page-%d" % i, {"index.py": HELLO}).status, 200)
+        names, token = [], ""
+        while True:
+            r = self.a.request("GET", "/2023-03-30/functions?limit=2&prefix=page-&nextToken=" + token).json()
+            self.assertLessEqual(len(r["functions"]), 2)
+            names += [f["functionName"] for f in r["functions"]]
+            token = r.get("nextToken")
+            if not token:
+                break
+        self.assertEqual(names, ["page-%d" % i for i in range(5)])
+
+    def test_refusals(self):
+        a, post = self.a, lambda body: self.a.request("POST", "/2023-03-30/functions", body)
+        zipped = base64.b64encode(zip_of({"index.py": HELLO})).decode()
+        ok = {"functionName": "no", "runtime": "python3", "handler": "index.handler", "code": {"zipFile": zipped}}
+        self.refused(post("{"), 400, "InvalidArgument", "line 1")
+        self.refused(post('"text"'), 400, "InvalidArgument", "object")
+        self.refused(post(json.dumps({**ok, "memorySiez": 1})), 400, "InvalidArgument", "memorySiez")
+        self.refused(post(json.dumps({**ok, "memorySize": "big"})), 400, "InvalidArgument", "memorySize")
+        self.refused(post(json.dumps({**ok, "runtime": "cobol"})), 400, "InvalidArgument", "cobol")
+        self.refused(post(json.dumps({**ok, "functionName": "../x"})), 400, "InvalidArgument", "functionName")
+        self.refused(post(json.dumps({**ok, "code": {"zipFile": "%%%%"}})), 400, "InvalidArgument", "base64")
+        self.refused(post(json.dumps({**ok, "code": {"zipFile": base64.b64encode(b"not a zip").decode()}})), 400,
+                     "InvalidArgument", "unpack")
+        self.refused(post(json.dumps({**ok, "code": {"blob": "sha256:" + "0" * 64}})), 404, "BlobNotFound", "0000")
+        self.refused(a.create("up", {"../../etc/x": "y"}), 400, "InvalidArgument", "..")
+        self.refused(a.request("GET", "/2023-03-30/functions?limit=0"), 400, "InvalidArgument", "limit")
+        self.refused(a.request("GET", "/2023-03-30/functions?wrong=1"), 400, "InvalidArgument", "wrong")
+        self.refused(a.request("PATCH", "/2023-03-30/functions"), 400, "PathNotSupported", "PATCH")
+        self.refused(a.request("GET", "/nowhere"), 400, "PathNotSupported", "/nowhere")
+        self.refused(a.request("GET", "/2023-03-30/functions/a%00b"), 400, "InvalidArgument", "percent")
+        self.refused(a.request("GET", "/" + "x" * 5000), 400, "EntityTooLarge", "4096")
+        self.refused(a.request("GET", "/healthz", X_Big="x" * 9000), 400, "EntityTooLarge", "max-header-bytes")
+        self.assertEqual(a.request("GET", "/2023-03-30/functions/no").status, 404)
+
+    def test_blobs(self):
+        a, data = self.a, zip_of({"index.py": HELLO, "blob": "x"})
+        digest = hashlib.sha256(data).hexdigest()
+        self.refused(a.request("PUT", "/blobs/sha256:" + "1" * 64, data), 400, "InvalidArgument", digest)
+        self.refused(a.request("PUT", "/blobs/md5:1", data), 400, "InvalidArgument", "sha256")
+        self.assertEqual(a.request("PUT", "/blobs/sha256:" + digest, data).status, 200)
+        r = a.request("POST", "/2023-03-30/functions", json.dumps({"functionName": "blob", "runtime": "python3",
+                      "handler": "index.handler", "code": {"blob": "sha256:" + digest}}))
+        self.assertEqual(r.status, 200, r.body)
+        url = a.request("GET", "/2023-03-30/functions/blob/code").json()["url"]
+        self.assertEqual(a.request("GET", url).body, data)
+        self.assertEqual(a.request("DELETE", "/2023-03-30/functions/blob").status, 204)
+        self.refused(a.request("GET", url), 404, "BlobNotFound", digest)
+        self.assertFalse(os.path.exists(a.dir + "/state/serve/blobs/" + digest))
+        self.refused(a.request("PUT", "/blobs/sha256:" + digest, b"x" * (3 << 20)), 400, "EntityTooLarge", "max-code-bytes")
+
+    def test_quota(self):
+        for i in range(3):
+            data = os.urandom(1200 << 10)
+            r = self.a.request("PUT", "/blobs/sha256:" + hashlib.sha256(data).hexdigest(), data, X_Fcnode_Tenant="filler")
+            if r.status != 200:
+                break
+        self.refused(r, 400, "LimitExceededError", "tenant-disk-quota")
+
+    def as_user(self, uid, *words):
+        return subprocess.run(["curl", "-s", "-i", "--unix-socket", self.a.socket, *words], user=uid, group=uid, extra_groups=[],
+                              capture_output=True, text=True).stdout
+
+    def test_peers(self):
+        self.assertIn("AccessDenied", self.as_user(12345, "http://x/healthz"))
+        self.assertIn("200 OK", self.as_user(65533, "http://x/healthz"))
+        self.assertEqual(self.a.create("mine", {"index.py": HELLO}).status, 200)
+        self.assertIn("FunctionNotFound", self.as_user(65533, "http://x/2023-03-30/functions/mine"))
+        self.assertIn("AccessDenied", self.as_user(65533, "-H", "X-Fcnode-Tenant: default", "http://x/healthz"))
+        self.assertIn("AccessDenied", self.as_user(65533, "http://x/usage?tenant=default"))
+
+
+class Restart(unittest.TestCase):
+    def test_restart_and_crash(self):
+        a = Agent()
+        try:
+            a.python("keep", HELLO)
+            a.shell("slow", "echo begun >&2; sleep 30; echo end")
+            first = a.invoke("keep")
+            self.assertEqual(a.stop(), 0)
+            a.start()
+            self.assertEqual(a.invoke("keep").body, b'v1')
+            self.assertEqual(a.log_of(first).status, 200)
+            self.assertEqual(len(a.usage()), 2)
+            call = subprocess.Popen(["curl", "-s", "--unix-socket", a.socket, "-X", "POST",
+                                     "http://x/2023-03-30/functions/slow/invocations"], stdout=subprocess.DEVNULL)
+            while a.metric("fcnode_invocations_running") < 1:
+                pass
+            a.crash()
+            call.wait()
+            a.start()
+            while a.metric("fcnode_usage_unsettled"):
+                pass
+            outcomes = sorted(r["outcome"] for r in a.usage())
+            self.assertEqual(outcomes, ["node_crash", "ok", "ok"])
+            self.assertEqual(a.invoke("keep").body, b'v1')
+            os.kill(a.serve_pid(), signal.SIGKILL)  # keeper starts another one
+            while True:
+                try:
+                    if a.invoke("keep").body == b'v1':
+                        break
+                except (ConnectionError, OSError):
+                    pass
+        finally:
+            a.close()
+
+    def test_schema_of_another_version_is_refused(self):
+        a = Agent()
+        a.stop()
+        subprocess.run(["python3", "-c", "import sqlite3,sys; c = sqlite3.connect(sys.argv[1]); "
+                        "c.execute('PRAGMA user_version = 99'); c.commit()", a.dir + "/state/serve/state.db"], check=True)
+        with self.assertRaisesRegex(RuntimeError, "schema version 99"):
+            a.start()
+        a.close()
+
+
+class Fcctl(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.a = Agent()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.a.close()
+
+    def test_deploy_and_call(self):
+        a = self.a
+        with tempfile.TemporaryDirectory() as d:
+            with open(d + "/index.py", "w") as f:
+                f.write("def handler(event, context):\n    print('noted')\n    return event\n")
+            with open(d + "/fcnode.json", "w") as f:
+                json.dump({"functionName": "dir", "runtime": "python3", "handler": "index.handler", "memorySize": 128}, f)
+            self.assertEqual(a.fcctl("deploy", d).stdout, b"created dir\n")
+            self.assertEqual(a.fcctl("deploy", d, "--env", "X=y").stdout, b"updated dir\n")
+            r = a.fcctl("create", d)
+            self.assertEqual(r.returncode, 2)
+            self.assertIn(b"FunctionAlreadyExists", r.stderr)
+            with open(d + "/tool", "w") as f:
+                f.write("#!/bin/sh\nexec cat\n")
+            os.chmod(d + "/tool", 0o755)
+            self.assertEqual(a.fcctl("create", "--name", "one", d + "/tool").returncode, 0)
+            r = a.fcctl("invoke", "one", "--event", "-", "--output", d + "/out", stdin=b"\0\1\2")
+            with open(d + "/out", "rb") as f:
+                self.assertEqual((r.returncode, f.read()), (0, b"\0\1\2"))
+        r = a.fcctl("invoke", "dir", "--event", '{"a":1}', "--log", "--timeline")
+        self.assertEqual((r.returncode, json.loads(r.stdout)), (0, {"a": 1}))
+        self.assertIn(b"noted", r.stderr)
+        self.assertIn(b"timeline, us: queue", r.stderr)
+        self.assertIn(b"dir", a.fcctl("list").stdout)
+        self.assertEqual(json.loads(a.fcctl("--format", "json", "get", "dir").stdout)["environmentVariables"], {"X": "y"})
+        self.assertIn(b"records, billed", a.fcctl("usage").stdout)
+        self.assertIn(b"# TYPE fcnode_invocations_total counter", a.fcctl("metrics").stdout)
+        self.assertIn("max-queue", json.loads(a.fcctl("info").stdout)["limits"])
+        self.assertEqual(a.fcctl("delete", "dir").returncode, 0)
+
+    def test_exit_statuses(self):
+        a = self.a
+        a.python("raises", "def handler(event, context):\n    raise ValueError('no')\n")
+        a.shell("sleeps", "sleep 20", timeout=1)
+        a.python("eats", "def handler(event, context):\n    return len(bytearray(1 << 30))\n", memorySize=64)
+        for words, status in (("invoke raises", 1), ("invoke sleeps", 3), ("invoke eats", 4), ("invoke nobody", 2), ("frob", 2),
+                              ("invoke", 2), ("logs 1", 2)):
+            self.assertEqual(a.fcctl(*words.split()).returncode, status, words)
+        r = subprocess.run([os.environ.get("FC_BUILD", ".") + "/fcctl", "--socket", "/nonexistent", "list"], capture_output=True)
+        self.assertEqual(r.returncode, 5)
+        self.assertIn(b"start fc-agent", r.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
