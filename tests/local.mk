@@ -8,4 +8,5 @@ include tests/bench/local.mk
 include tests/runtimes/local.mk
 include tests/kernel/local.mk
 include tests/keeper/local.mk
+include tests/agent/local.mk
 include tests/oci/local.mk
