@@ -181,14 +181,14 @@ static int resolve_images(struct config *c, struct err *err)
 	c->images = 1;
 	for (size_t i = 0; i < c->image_text.count; i++) {
 		const char *text = c->image_text.item[i], *eq = strchr(text, '=');
-		char *name = eq ? strndup(text, (size_t)(eq - text)) : NULL;
+		autofree char *name = eq ? strndup(text, (size_t)(eq - text)) : NULL;
 		if (!name || !str_is_name(name, 32) || eq[1] != '/')
 			return err_set(err, 0, "--image %s: not NAME=/DIRECTORY (a name of letters, digits, _ and -, at most 32)", text);
 		if (config_image(c, name))
 			return err_set(err, 0, "--image %s: %s is named twice", text, name);
 		if (c->images == CONFIG_IMAGES_MAX)
 			return err_set(err, 0, "--image: given more than %d times", CONFIG_IMAGES_MAX - 1);
-		c->image[c->images++] = (struct config_image){ name, eq + 1 };
+		c->image[c->images++] = (struct config_image){ take_ptr(name), eq + 1 };
 	}
 	return 0;
 }

@@ -8,10 +8,10 @@
 #include "base/err.h"
 #include "base/log.h"
 
-static enum log_level level_of(const struct config *c)
+static enum log_level level_of(int chosen)
 {
 	static const enum log_level levels[] = { LOG_LEVEL_ERR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
-	return levels[c->log_level];
+	return levels[chosen];
 }
 
 static int help(void)
@@ -23,22 +23,22 @@ static int help(void)
 	return fflush(stdout) == 0 ? AGENT_STOPPED : AGENT_FAILED;
 }
 
+static struct config c; /* lives as long as the process, and so do the strings it owns */
+
 static int serve_role(void)
 {
-	struct config c;
 	struct err err = ERR_INIT;
 	log_init("serve", LOG_LEVEL_INFO);
 	if (config_from_fd(&c, SERVE_FD_CONFIG, &err) < 0 || confine_serve(&c, &err) < 0) {
 		log_err("event=start error=\"%s\" hint=\"%s\"", err.text, err.hint);
 		return AGENT_FAILED;
 	}
-	log_init("serve", level_of(&c));
+	log_init("serve", level_of(c.log_level));
 	return serve_run(&c, SERVE_FD_LINK, SERVE_FD_LISTEN);
 }
 
 int main(int argc, char **argv)
 {
-	struct config c;
 	struct err err = ERR_INIT;
 
 	if (argc == 3 && strcmp(argv[1], "--serve-fd") == 0)
@@ -51,6 +51,6 @@ int main(int argc, char **argv)
 		return help();
 	if (c.version)
 		return printf("fc-agent %s\n", VERSION) > 0 && fflush(stdout) == 0 ? AGENT_STOPPED : AGENT_FAILED;
-	log_init("keeper", level_of(&c));
+	log_init("keeper", level_of(c.log_level));
 	return keeper_run(&c);
 }

@@ -14,6 +14,15 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 
+/* A configuration's strings live until the process ends, and so does it. */
+static struct config *fresh(void)
+{
+	static struct config pool[64];
+	static size_t used;
+	assert_true(used < ARRAY_LEN(pool));
+	return &pool[used++];
+}
+
 /* argv from the words after it, ended by NULL; /dev/null as file, so that the host's own is not read. */
 static int load(struct config *c, struct err *err, const char *word, ...)
 {
@@ -32,18 +41,18 @@ static int load(struct config *c, struct err *err, const char *word, ...)
 
 static void defaults_are_sound(void **state)
 {
-	struct config c;
+	struct config *c = fresh();
 	struct err err;
 	(void)state;
-	assert_int_equal(load(&c, &err, NULL), 0);
-	assert_int_equal(c.uid, 4321);
-	assert_int_equal(c.gid, 5432);
-	assert_string_equal(c.runtime_dir, FC_RUNTIMEDIR);
-	assert_string_equal(c.socket, FC_RUNTIMEDIR "/agent.sock");
-	assert_int_equal(c.socket_mode, 0666);
-	assert_string_equal(config_image(&c, "host"), "host");
-	assert_null(config_image(&c, "other"));
-#define X(field, option, type, def, lo, hi, unit, text) assert_in_range(c.field, lo, hi);
+	assert_int_equal(load(c, &err, NULL), 0);
+	assert_int_equal(c->uid, 4321);
+	assert_int_equal(c->gid, 5432);
+	assert_string_equal(c->runtime_dir, FC_RUNTIMEDIR);
+	assert_string_equal(c->socket, FC_RUNTIMEDIR "/agent.sock");
+	assert_int_equal(c->socket_mode, 0666);
+	assert_string_equal(config_image(c, "host"), "host");
+	assert_null(config_image(c, "other"));
+#define X(field, option, type, def, lo, hi, unit, text) assert_in_range(c->field, lo, hi);
 	CONFIG_NUMBERS(X)
 #undef X
 }
@@ -79,9 +88,9 @@ static void bad_values_are_named(void **state)
 	};
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-		struct config c;
+		struct config *c = fresh();
 		struct err err;
-		int r = load(&c, &err, bad[i].option, bad[i].value, NULL);
+		int r = load(c, &err, bad[i].option, bad[i].value, NULL);
 		if (r >= 0 || !strstr(err.text, bad[i].says))
 			fail_msg("%s %s: %s", bad[i].option, bad[i].value, r < 0 ? err.text : "taken");
 	}
@@ -89,84 +98,84 @@ static void bad_values_are_named(void **state)
 
 static void operands_are_refused(void **state)
 {
-	struct config c;
+	struct config *c = fresh();
 	struct err err;
 	(void)state;
-	assert_true(load(&c, &err, "stray", NULL) < 0);
+	assert_true(load(c, &err, "stray", NULL) < 0);
 	assert_non_null(strstr(err.text, "stray"));
 }
 
 static void command_line_wins_and_lists_join(void **state)
 {
 	char path[] = "/tmp/test-config.XXXXXX";
-	struct config c;
+	struct config *c = fresh();
 	struct err err;
 	(void)state;
 	autoclose int fd = mkstemp(path);
 	static const char text[] = "# a comment\nmax-queue = 7\nallow-user = 11\nmax-files = 9\nimage = one=/one\n";
 	assert_int_equal(fd_write_all(fd, text, strlen(text)), 0);
-	int r = load(&c, &err, "--config", path, "--max-queue", "8", "--allow-user", "12", "--image", "two=/two", NULL);
+	int r = load(c, &err, "--config", path, "--max-queue", "8", "--allow-user", "12", "--image", "two=/two", NULL);
 	unlink(path);
 	assert_int_equal(r, 0);
-	assert_int_equal(c.max_queue, 8);
-	assert_int_equal(c.max_files, 9);
-	assert_int_equal(c.allow_uids, 2);
-	assert_int_equal(c.allow_uid[0] + c.allow_uid[1], 23);
-	assert_string_equal(config_image(&c, "one"), "/one");
-	assert_string_equal(config_image(&c, "two"), "/two");
+	assert_int_equal(c->max_queue, 8);
+	assert_int_equal(c->max_files, 9);
+	assert_int_equal(c->allow_uids, 2);
+	assert_int_equal(c->allow_uid[0] + c->allow_uid[1], 23);
+	assert_string_equal(config_image(c, "one"), "/one");
+	assert_string_equal(config_image(c, "two"), "/two");
 }
 
 static void relative_paths_become_absolute(void **state)
 {
-	struct config c;
+	struct config *c = fresh();
 	struct err err;
 	char dir[128];
 	(void)state;
-	assert_int_equal(load(&c, &err, "--state-dir", "x/y", "--runtime-dir", "z", NULL), 0);
-	assert_int_equal(c.state_dir[0], '/');
-	assert_non_null(strstr(c.state_dir, "/x/y"));
-	assert_non_null(strstr(c.socket, "/z/agent.sock"));
-	assert_int_equal(config_serve_dir(&c, dir, 4), -ENAMETOOLONG);
+	assert_int_equal(load(c, &err, "--state-dir", "x/y", "--runtime-dir", "z", NULL), 0);
+	assert_int_equal(c->state_dir[0], '/');
+	assert_non_null(strstr(c->state_dir, "/x/y"));
+	assert_non_null(strstr(c->socket, "/z/agent.sock"));
+	assert_int_equal(config_serve_dir(c, dir, 4), -ENAMETOOLONG);
 }
 
 static void serve_reads_what_keeper_wrote(void **state)
 {
-	struct config a, b;
+	struct config *a = fresh(), *b = fresh();
 	struct err err;
 	(void)state;
-	assert_int_equal(load(&a, &err, "--max-queue", "77", "--default-cpu", "0.25", "--default-timeout", "1500ms",
+	assert_int_equal(load(a, &err, "--max-queue", "77", "--default-cpu", "0.25", "--default-timeout", "1500ms",
 			      "--allow-user", "root", "--allow-user", "12", "--allow-group", "13", "--image", "two=/two",
 			      "--state-dir", "/s", "--log-level", "debug", NULL), 0);
-	autoclose int fd = config_to_fd(&a);
+	autoclose int fd = config_to_fd(a);
 	assert_true(fd >= 0);
 	assert_true(fcntl(fd, F_GET_SEALS) & F_SEAL_WRITE);
-	assert_int_equal(config_from_fd(&b, fd, &err), 0);
-#define X(field, option, type, def, lo, hi, unit, text) assert_int_equal(a.field, b.field);
+	assert_int_equal(config_from_fd(b, fd, &err), 0);
+#define X(field, option, type, def, lo, hi, unit, text) assert_int_equal(a->field, b->field);
 	CONFIG_NUMBERS(X)
 #undef X
-	assert_int_equal(a.uid, b.uid);
-	assert_int_equal(a.gid, b.gid);
-	assert_string_equal(a.state_dir, b.state_dir);
-	assert_string_equal(a.socket, b.socket);
-	assert_int_equal(a.log_level, b.log_level);
-	assert_int_equal(b.allow_uids, 2);
-	assert_int_equal(b.allow_uid[0], 0);
-	assert_int_equal(b.allow_gid[0], 13);
-	assert_string_equal(config_image(&b, "two"), "/two");
+	assert_int_equal(a->uid, b->uid);
+	assert_int_equal(a->gid, b->gid);
+	assert_string_equal(a->state_dir, b->state_dir);
+	assert_string_equal(a->socket, b->socket);
+	assert_int_equal(a->log_level, b->log_level);
+	assert_int_equal(b->allow_uids, 2);
+	assert_int_equal(b->allow_uid[0], 0);
+	assert_int_equal(b->allow_gid[0], 13);
+	assert_string_equal(config_image(b, "two"), "/two");
 }
 
 static void who_may_call(void **state)
 {
-	struct config c;
+	struct config *c = fresh();
 	struct err err;
 	const gid_t groups[] = { 100, 13 };
 	(void)state;
-	assert_int_equal(load(&c, &err, "--allow-user", "12", "--allow-group", "13", NULL), 0);
-	assert_true(config_allows(&c, 0, NULL, 0));
-	assert_true(config_allows(&c, 12, NULL, 0));
-	assert_false(config_allows(&c, 14, groups, 1));
-	assert_true(config_allows(&c, 14, groups, 2));
-	assert_false(config_allows(&c, 4321, NULL, 0));
+	assert_int_equal(load(c, &err, "--allow-user", "12", "--allow-group", "13", NULL), 0);
+	assert_true(config_allows(c, 0, NULL, 0));
+	assert_true(config_allows(c, 12, NULL, 0));
+	assert_false(config_allows(c, 14, groups, 1));
+	assert_true(config_allows(c, 14, groups, 2));
+	assert_false(config_allows(c, 4321, NULL, 0));
 }
 
 int main(void)
