@@ -504,10 +504,13 @@ int sandbox_report(struct sandbox *s, struct report *ret)
 	do
 		n = recv(s->status_fd, &r, sizeof(r), 0);
 	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return errno == ECONNRESET ? 0 : -errno;
-	if (n == 0)
+	if (n < 0 && errno != ECONNRESET)
+		return -errno;
+	if (n <= 0) { /* its end of the socket is closed: it is past its execve (and at the gate), or dead */
+		free(s->child);
+		s->child = NULL;
 		return 0;
+	}
 	if (n != (ssize_t)sizeof(r) || r.magic != REPORT_MAGIC || r.kind < REPORT_HOOKS || r.kind > REPORT_EXITED ||
 	    r.stage >= STAGE_MAX || (r.kind == REPORT_FAILED && (r.code <= 0 || r.code > 4095)))
 		return -EPROTO;
