@@ -3,8 +3,6 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
-#include "base/cleanup.h"
-#include "base/fd.h"
 #include "cmd/oci.h"
 
 #define AT(field) offsetof(struct oci_create_opts, field)
@@ -47,24 +45,11 @@ int cmd_create(int argc, char **argv, const struct cmd_globals *g)
 	return r < 0 ? oci_fail(g, &err) : CMD_OK;
 }
 
-/* fc-sandbox sent the terminal's master before it reached the gate. */
-static int take_master(struct oci *o, int *ret, struct err *err)
-{
-	char name[64];
-	size_t count = 1;
-	if (o->console_fd < 0)
-		return 0;
-	ssize_t n = fd_recv_msg(o->console_fd, name, sizeof(name), ret, &count, 0);
-	if (n <= 0 || count != 1)
-		return err_set(err, n < 0 ? (int)-n : EPROTO, "receive the container's terminal");
-	return 0;
-}
-
 /* Started and ours: wait for its end. The value is its exit status as a shell would have it. */
-static int wait_for_end(struct oci *o, int master, int *status, struct err *err)
+static int wait_for_end(struct oci *o, int *status, struct err *err)
 {
 	int wait_status = 0;
-	int r = oci_relay(&o->sandbox.proc, master, err);
+	int r = oci_relay(&o->sandbox.proc, o->master, err);
 	if (r == 0) {
 		r = sandbox_reap(&o->sandbox, &wait_status);
 		if (r < 0)
@@ -84,7 +69,6 @@ static int end_run(struct oci *o, bool keep, struct err *err)
 
 static int run(struct oci *o, const char *id, const struct oci_create_opts *opts, int *status, struct err *err)
 {
-	autoclose int master = -1;
 	struct err cleanup = ERR_INIT;
 
 	if (!opts->detach)
@@ -92,13 +76,11 @@ static int run(struct oci *o, const char *id, const struct oci_create_opts *opts
 	int r = oci_create(o, id, opts, err);
 	if (r < 0)
 		return err_wrap(err, "run container %s", id);
-	r = take_master(o, &master, err);
-	if (r == 0)
-		r = oci_start(o, err);
+	r = oci_start(o, err);
 	if (r == 0 && opts->detach)
 		return 0;
 	if (r == 0)
-		r = wait_for_end(o, master, status, err);
+		r = wait_for_end(o, status, err);
 	if (r < 0) {
 		err_wrap(err, "run container %s", id);
 		oci_kill_wait(o, &cleanup);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -164,6 +165,8 @@ int oci_read_bundle(struct oci *o, const struct oci_create_opts *opts, uint32_t 
 		return err_wrap(err, "%s", path);
 	apply_options(o, opts);
 	*terminal = info.terminal;
+	o->rows = info.console_rows;
+	o->columns = info.console_columns;
 	return 0;
 }
 
@@ -344,21 +347,42 @@ static int connect_console(const char *path, struct err *err)
 	return take_fd(&fd);
 }
 
-/* The socket the terminal's master is sent over: the engine's, or for a foreground run one of ours. */
+/* fc-sandbox sends the master to us, whoever gets it then: it needs its size first. */
 static int open_console(struct oci *o, const struct oci_create_opts *opts, bool terminal, int *ret, struct err *err)
 {
 	int r = check_terminal(opts, terminal, err), pair[2];
 	if (r < 0 || !terminal)
 		return r;
 	if (opts->console_socket) {
-		*ret = connect_console(opts->console_socket, err);
-		return *ret < 0 ? *ret : 0;
+		o->engine_fd = connect_console(opts->console_socket, err);
+		if (o->engine_fd < 0)
+			return o->engine_fd;
 	}
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_set(err, errno, "make a socket for the terminal");
 	o->console_fd = pair[0];
 	*ret = pair[1];
 	return 0;
+}
+
+/* It was sent before the gate was reached: keep it for a foreground run, or pass it on to the engine. */
+static int deliver_master(struct oci *o, struct err *err)
+{
+	char name[64];
+	size_t count = 1;
+	if (o->console_fd < 0)
+		return 0;
+	ssize_t n = fd_recv_msg(o->console_fd, name, sizeof(name), &o->master, &count, MSG_DONTWAIT);
+	if (n <= 0 || count != 1)
+		return err_set(err, n < 0 ? (int)-n : EPROTO, "receive the container's terminal");
+	const struct winsize size = { .ws_row = o->rows, .ws_col = o->columns };
+	if ((o->rows || o->columns) && ioctl(o->master, TIOCSWINSZ, &size) < 0)
+		return err_set(err, errno, "process.consoleSize: set the terminal to %u rows, %u columns", o->rows, o->columns);
+	if (o->engine_fd < 0)
+		return 0;
+	int r = fd_send_msg(o->engine_fd, name, (size_t)n, &o->master, 1);
+	cleanup_close(&o->master);
+	return r < 0 ? err_set(err, -r, "send the terminal over the console socket") : 0;
 }
 
 static int create_steps(struct oci *o, const struct oci_create_opts *opts, uint32_t more_fds, struct err *err)
@@ -377,6 +401,7 @@ static int create_steps(struct oci *o, const struct oci_create_opts *opts, uint3
 		r = make_gate(o, &gate, err);
 	if (r == 0)
 		r = launch_container(o, gate, console, err);
+	cleanup_close(&console);
 	cleanup_close(&gate); /* only the sandbox listens: start of a dead one is refused, not stuck */
 	if (r == 0)
 		r = state_set_process(&o->state, o->sandbox.proc.pid, err);
@@ -384,6 +409,10 @@ static int create_steps(struct oci *o, const struct oci_create_opts *opts, uint3
 		r = state_write(&o->dir, &o->state, err); /* hooks may ask for it */
 	if (r == 0)
 		r = await_gate(o, err);
+	if (r == 0)
+		r = oci_check_program(o, err);
+	if (r == 0)
+		r = deliver_master(o, err);
 	if (r == 0)
 		r = state_write(&o->dir, &o->state, err);
 	return r < 0 ? r : write_pid_file(opts, o->state.pid, err);

@@ -15,7 +15,7 @@ void oci_init(struct oci *o, const struct cmd_globals *g)
 	memset(o, 0, sizeof(*o));
 	o->g = g;
 	o->dir.fd = -1;
-	o->console_fd = -1;
+	o->console_fd = o->engine_fd = o->master = -1;
 	o->spec.max = SPEC_SIZE_MAX;
 	o->payload.max = PAYLOAD_SIZE_MAX;
 	o->sandbox = (struct sandbox)SANDBOX_INIT;
@@ -33,6 +33,8 @@ void oci_fini(struct oci *o)
 		o->has_sandbox = false;
 	}
 	cleanup_close(&o->console_fd);
+	cleanup_close(&o->engine_fd);
+	cleanup_close(&o->master);
 	state_fini(&o->state);
 	state_dir_fini(&o->dir);
 	if (o->host_ready)

@@ -33,7 +33,10 @@ struct oci {
 	bool host_ready;
 	struct sandbox sandbox;      /* create, run: ours to reap */
 	bool has_sandbox;
-	int console_fd;              /* run in the foreground: where the terminal's master arrives; else -1 */
+	int console_fd;              /* where fc-sandbox sends the terminal's master, or -1 */
+	int engine_fd;               /* --console-socket, connected, or -1 */
+	int master;                  /* run in the foreground: the terminal's master, or -1 */
+	unsigned short rows, columns; /* process.consoleSize; 0: not given */
 };
 
 /* create and run */
@@ -64,6 +67,12 @@ int oci_create(struct oci *o, const char *id, const struct oci_create_opts *opts
 
 /* Compile <bundle>/config.json: o->spec, o->payload, o->state's paths and annotations. */
 int oci_read_bundle(struct oci *o, const struct oci_create_opts *opts, uint32_t more_fds, bool *terminal, struct err *err);
+
+/*
+ * Is process.args[0] there and executable, in the container that waits at its
+ * gate? Engines expect create, not start, to say that it is not (oci-exec.c).
+ */
+int oci_check_program(struct oci *o, struct err *err);
 
 /* Open the gate, wait until the payload executes, run poststart hooks (oci-life.c). */
 int oci_start(struct oci *o, struct err *err);

@@ -42,7 +42,6 @@ def receive(path, out):
     (level, kind, data), = ancillary
     assert (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS)
     master = array.array("i", data)[0]
-    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 99, 0, 0))
     with open(out + ".ready", "w"):
         pass
     os.write(master, b"typed\n")

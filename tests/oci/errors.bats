@@ -77,17 +77,47 @@ LIST
 
 @test "the program: missing, missing in PATH, not executable, a directory" {
 	args /bin/banana
-	refused "*/bin/banana: no such file or directory*"
+	refused '*exec: "/bin/banana": no such file or directory*'
 	args banana
 	refused '*exec: "banana": executable file not found in $PATH*'
 	args /etc/passwd
-	refused "*permission denied*"
+	refused '*exec: "/etc/passwd": permission denied*'
 	args /etc
-	refused "*permission denied*"
+	refused '*exec: "/etc": permission denied*'
+	args bin/banana
+	refused '*exec: "bin/banana": no such file or directory*'
+	ln -s /bin/sh "$B/rootfs/bin/link" # inside: the host's must not count
+	rm "$B/rootfs/bin/sh"
+	args link
+	refused '*exec: "link": executable file not found in $PATH*'
 	echo 'no program' >"$B/rootfs/bin/text"
 	chmod 755 "$B/rootfs/bin/text"
 	args /bin/text
 	refused "*xec format error*"
+}
+
+@test "create says that the program is missing, start that its interpreter is" {
+	args /bin/banana
+	run -1 fc create --bundle "$B" "$ID"
+	[[ $output == *"no such file or directory"* ]]
+	printf '#!/bin/no-such-interpreter\n' >"$B/rootfs/bin/text"
+	chmod 755 "$B/rootfs/bin/text"
+	args /bin/text
+	fc create --bundle "$B" "$ID"
+	run -1 fc start "$ID"
+	[[ $output == *"/bin/text: no such file or directory"* ]]
+	wait_until 5 is_status "$ID" stopped
+	fc delete "$ID"
+}
+
+@test "the program may be a path relative to cwd, or below /proc" {
+	args bin/true
+	fc run --bundle "$B" "$ID"
+	config '.process.cwd = "/bin"'
+	args ./true
+	fc run --bundle "$B" "$ID"
+	args /proc/self/root/bin/true
+	fc run --bundle "$B" "$ID"
 }
 
 @test "options" {

@@ -4,7 +4,7 @@ load lib
 
 @test "create sends the terminal over the console socket" {
 	script 'tty; read line; echo "got $line"; stty size; ls -l /dev/console >/dev/null && echo console'
-	config '.process.terminal = true'
+	config '.process.terminal = true | .process.consoleSize = {"height": 33, "width": 99}'
 	python3 "$BATS_TEST_DIRNAME/console.py" receive "$T/sock" "$T/out" 3>&- &
 	local helper=$!
 	wait_until 5 test -S "$T/sock"
