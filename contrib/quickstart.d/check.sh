@@ -5,6 +5,7 @@
 # The function layer_NAME runs it.
 check_layers="gcc count gcc -Werror and make check: unit tests, golden files, lint, corpora, runtimes
 kernel count behaviours of this kernel that the design leans on
+keeper count the root half of the agent against a hostile unprivileged one
 sandbox count sandboxes probed from inside, hostile code, fc-run
 agent count the agent over its socket, with faults
 oci count fc-run as an OCI runtime
@@ -18,6 +19,7 @@ bench exit the start benchmark in its short form"
 layer_gcc() { build_in gcc CC=gcc --enable-werror && make -C "$work/gcc" check VERBOSE=1; }
 layer_kernel() { make -C "$work/gcc" check-kernel; }
 layer_sandbox() { make -C "$work/gcc" check-sandbox; }
+layer_keeper() { make -C "$work/gcc" check-keeper; }
 layer_agent() { make -C "$work/gcc" check-agent; }
 layer_oci() { make -C "$work/gcc" check-oci; }
 layer_bench() { make -C "$work/gcc" check-bench; }

@@ -2,7 +2,7 @@
 # Debian 12 packages by purpose, and installing those that are missing.
 
 packages_build="autoconf automake gcc libc6-dev make pkg-config xz-utils
-	libarchive-dev libcap-dev libcgroup-dev libcurl4-openssl-dev libevent-dev libjansson-dev libmicrohttpd-dev libnl-3-dev
+	libarchive-dev libcap-dev libcgroup-dev libcurl4-openssl-dev libevent-dev libgnutls28-dev libjansson-dev libmicrohttpd-dev libnl-3-dev
 	libnl-route-3-dev libseccomp-dev libsqlite3-dev libssl-dev zlib1g-dev"
 packages_run="ca-certificates nodejs python3"
 packages_demo="curl ffmpeg forensics-samples-files jq procps python3"
