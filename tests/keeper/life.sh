@@ -21,7 +21,13 @@ pids=()
 finish() {
 	status=$?
 	trap - EXIT
-	for p in "${pids[@]}"; do kill -KILL "$p" 2>/dev/null || true; done
+	# twice: do not wait for what runs; keeper then still removes its groups, which a SIGKILL would leave
+	for p in "${pids[@]}"; do
+		if kill -TERM "$p" 2>/dev/null; then
+			kill -TERM "$p" 2>/dev/null || true
+			timeout 10 tail --pid="$p" -f /dev/null || kill -KILL "$p" 2>/dev/null || true
+		fi
+	done
 	wait 2>/dev/null || true
 	rm -rf "$work"
 	exit $status

@@ -28,7 +28,12 @@ pid=
 finish() {
 	status=$?
 	trap - EXIT
-	if [[ -n $pid ]] && kill -0 "$pid" 2>/dev/null; then kill -KILL "$pid"; wait "$pid" 2>/dev/null || true; fi
+	# twice: do not wait for what runs; keeper then still removes its groups, which a SIGKILL would leave
+	if [[ -n $pid ]] && kill -TERM "$pid" 2>/dev/null; then
+		kill -TERM "$pid" 2>/dev/null || true
+		timeout 10 tail --pid="$pid" -f /dev/null || kill -KILL "$pid"
+		wait "$pid" 2>/dev/null || true
+	fi
 	rm -rf "$work"
 	exit $status
 }
