@@ -8,6 +8,13 @@
 
 #include <linux/keyctl.h>
 
+/* By RLIMIT_*; spec_check bounds the number. */
+static const char *const rlimit_names[16] = {
+	"RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_DATA", "RLIMIT_STACK", "RLIMIT_CORE", "RLIMIT_RSS", "RLIMIT_NPROC", "RLIMIT_NOFILE",
+	"RLIMIT_MEMLOCK", "RLIMIT_AS", "RLIMIT_LOCKS", "RLIMIT_SIGPENDING", "RLIMIT_MSGQUEUE", "RLIMIT_NICE", "RLIMIT_RTPRIO",
+	"RLIMIT_RTTIME",
+};
+
 int limits_enter(struct ctx *ctx)
 {
 	const struct spec *s = ctx->spec;
@@ -41,11 +48,8 @@ int limits_enter(struct ctx *ctx)
 	SPEC_EACH(s, RLIMIT, struct spec_rlimit, l) {
 		uint64_t pair[2] = { l->soft, l->hard };
 		r = sys4(__NR_prlimit64, 0, l->resource, SYS_P(pair), 0);
-		if (r < 0) {
-			char number[8];
-			str_add_num(number, sizeof(number), 0, l->resource, 10);
-			return stage_fail(ctx, r, "set rlimit", number);
-		}
+		if (r < 0)
+			return stage_fail(ctx, r, "set", rlimit_names[l->resource]);
 	}
 	return 0;
 }

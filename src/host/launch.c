@@ -541,6 +541,8 @@ int sandbox_failure(const struct report *r, struct err *err)
 		err_hint(err, "it must be executable (chmod +x) and readable for others");
 	else if (r->stage == STAGE_exec && r->code == ENOEXEC)
 		err_hint(err, "it is neither a program for this machine nor a script with a first line #!/...");
+	else if (r->stage == STAGE_limits && r->code == EPERM && strstr(r->detail, "RLIMIT_"))
+		err_hint(err, "the caller's own hard limit is lower (ulimit -H -a), and a user namespace cannot raise it");
 	return -r->code;
 }
 
