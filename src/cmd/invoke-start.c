@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -82,6 +83,12 @@ static int wish_image(const struct invoke_opts *o, struct wish_paths *p, struct 
 
 static uint64_t pick(uint64_t option, uint64_t otherwise) { return option != INVOKE_UNSET ? option : otherwise; }
 
+static uint64_t hard_limit(int resource)
+{
+	struct rlimit l;
+	return getrlimit((__rlimit_resource_t)resource, &l) < 0 || l.rlim_max == RLIM_INFINITY ? 0 : l.rlim_max;
+}
+
 static int features_off(const struct invoke_opts *o, uint32_t *ret, struct err *err)
 {
 	static const char *const names[] = {
@@ -123,6 +130,8 @@ static int make_wish(struct invoke *v, struct wish_paths *p, struct function_wis
 			.cpu_milli = (uint32_t)pick(o->cpu, f->cpu_milli),
 			.pids = (uint32_t)pick(o->pids, WISH_PIDS),
 		};
+	w->limits.nofile_max = hard_limit(RLIMIT_NOFILE);
+	w->limits.nproc_max = hard_limit(RLIMIT_NPROC);
 	w->limits.tmp_bytes = pick(o->tmp_size, (uint64_t)f->disk_mb << 20);
 	if (v->code.is_layer)
 		w->code_layer = v->code.dir;
@@ -159,7 +168,7 @@ static int prepare_tmp_output(struct invoke *v)
 			err_set(&v->err, ENOTEMPTY, "use --tmp-output %s", dir);
 			return err_hint(&v->err, "give a new or an empty directory");
 		}
-	if (geteuid() == 0 && fchown(dirfd(d), WISH_UID_INSIDE, WISH_UID_INSIDE) < 0)
+	if (geteuid() == 0 && fchown(dirfd(d), INVOKE_UID_BASE + WISH_UID_INSIDE, INVOKE_UID_BASE + WISH_UID_INSIDE) < 0)
 		return err_set(&v->err, errno, "give --tmp-output %s to the function's user", dir);
 	return 0;
 }

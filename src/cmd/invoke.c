@@ -97,6 +97,17 @@ static int apply_options(struct invoke *v, struct err *err)
 	return r < 0 ? err_wrap(err, "--env") : 0;
 }
 
+/* Whose fault an error is: the host's, or the caller's input. */
+enum cmd_exit invoke_exit_status(int r)
+{
+	switch (-r) {
+	case ENOSPC: case EDQUOT: case EROFS: case EMFILE: case ENFILE: case ENOMEM: case EAGAIN: case ENOSYS: case EIO:
+		return CMD_HOST;
+	default:
+		return CMD_BAD_INPUT;
+	}
+}
+
 static int prepare(struct invoke *v, const char *code)
 {
 	function_init(&v->function);
@@ -105,9 +116,7 @@ static int prepare(struct invoke *v, const char *code)
 		r = invoke_code_open(code, v->opts, &v->function, &v->code, &v->err);
 	if (r == 0)
 		r = apply_options(v, &v->err);
-	if (r < 0)
-		return r == -ENOSPC || r == -EMFILE || r == -ENFILE || r == -ENOSYS ? CMD_HOST : CMD_BAD_INPUT;
-	return CMD_OK;
+	return r < 0 ? invoke_exit_status(r) : CMD_OK;
 }
 
 static void finish(struct invoke *v)

@@ -103,6 +103,9 @@ int invoke_code_open(const char *path, const struct invoke_opts *o, struct funct
 		     struct err *err);
 void invoke_code_close(struct invoke_code *c);
 
+/* The exit status for an -errno of what was prepared: CMD_HOST or CMD_BAD_INPUT. */
+enum cmd_exit invoke_exit_status(int r);
+
 /* Compile and launch. 0, or the exit status as a positive enum cmd_exit with v->err set. */
 int invoke_start(struct invoke *v);
 

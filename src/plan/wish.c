@@ -238,6 +238,18 @@ static void add_dev(struct plan *p, const struct function_wish *w, uint32_t crea
 	add_tmpfs(p, "/dev/shm", SHM_BYTES, 01777, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, create);
 }
 
+/* Not idmapped: it belongs to the id that the function has outside, so it can be written on any file system, and
+ * to nobody else on the host while the call runs. */
+static void show_tmp(struct plan *p, const struct function_wish *w, uint32_t create)
+{
+	struct spec_tree t = { .path = plan_str(p, w->tmp_dir), .flags = 0 };
+	struct spec_mount m = plan_mount(p, SPEC_MNT_TREE, "/tmp");
+	m.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+	m.flags = create;
+	m.tree = plan_add_tree(p, &t);
+	plan_add_mount(p, &m);
+}
+
 static void add_mounts(struct plan *p, const struct function_wish *w)
 {
 	uint32_t create = w->image == WISH_IMAGE_HOST ? SPEC_MF_CREATE : 0;
@@ -256,7 +268,7 @@ static void add_mounts(struct plan *p, const struct function_wish *w)
 	add_dev(p, w, create);
 
 	if (w->tmp_dir)
-		show(p, w, w->tmp_dir, "/tmp", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, create);
+		show_tmp(p, w, create);
 	else
 		add_tmpfs(p, "/tmp", w->limits.tmp_bytes, 01777, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, create);
 	plan_flag(p, SPEC_F_ROOT_READONLY);
@@ -295,19 +307,21 @@ static void add_namespaces(struct plan *p, const struct function_wish *w)
 		plan_flag(p, SPEC_F_NET_OWN);
 }
 
+static void add_rlimit(struct plan *p, uint32_t resource, uint64_t soft, uint64_t hard, uint64_t most)
+{
+	if (most && hard > most)
+		hard = most;
+	struct spec_rlimit l = { resource, 0, soft < hard ? soft : hard, hard };
+	plan_add_rlimit(p, &l);
+}
+
 static void add_limits(struct plan *p, const struct function_wish *w)
 {
-	static const struct spec_rlimit limits[] = {
-		{ RLIMIT_NOFILE, 0, NOFILE_SOFT, NOFILE_HARD },
-		{ RLIMIT_CORE, 0, 0, 0 },
-	};
-	for (size_t i = 0; i < ARRAY_LEN(limits); i++)
-		plan_add_rlimit(p, &limits[i]);
-	if (w->limits.pids) {
-		/* counted per user namespace, so it bounds this sandbox also where no pids controller is to be had */
-		struct spec_rlimit nproc = { RLIMIT_NPROC, 0, w->limits.pids, w->limits.pids };
-		plan_add_rlimit(p, &nproc);
-	}
+	add_rlimit(p, RLIMIT_NOFILE, NOFILE_SOFT, NOFILE_HARD, w->limits.nofile_max);
+	add_rlimit(p, RLIMIT_CORE, 0, 0, 0);
+	/* counted per user namespace, so it bounds this sandbox also where no pids controller is to be had */
+	if (w->limits.pids)
+		add_rlimit(p, RLIMIT_NPROC, w->limits.pids, w->limits.pids, w->limits.nproc_max);
 
 	struct spec_cgroup *c = &p->head.cgroup;
 	c->memory_bytes = w->limits.memory_bytes;

@@ -45,6 +45,8 @@ struct wish_limits {
 	uint32_t cpu_milli;
 	uint32_t pids;
 	uint64_t tmp_bytes;    /* /tmp; must be set */
+	uint64_t nofile_max;   /* the caller's own hard limits, which nothing in a user namespace can raise: */
+	uint64_t nproc_max;    /* the sandbox gets no more. 0: not known, ask for all */
 };
 
 struct function_wish {
@@ -63,7 +65,7 @@ struct function_wish {
 	const char *code_layer;         /* a layer, which contains code/ (fc-unpack's output) */
 	const char *const *layers;      /* further layers, the first on top: each contains opt/ (NULL-terminated, may be NULL) */
 	const char *runtime_dir;        /* images/python3 or images/nodejs, shown at /var/fc/runtime; NULL for stdio */
-	const char *tmp_dir;            /* show this directory, writable, at /tmp instead of a tmpfs, or NULL */
+	const char *tmp_dir;            /* show this directory at /tmp instead of a tmpfs, or NULL; it belongs to uid_base + WISH_UID_INSIDE (SINGLE: the caller) */
 
 	enum wish_ids ids;
 	uint32_t uid_base, gid_base;    /* RANGE: first id outside; SINGLE: the caller's ids */
