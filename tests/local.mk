@@ -10,3 +10,4 @@ include tests/kernel/local.mk
 include tests/keeper/local.mk
 include tests/agent/local.mk
 include tests/oci/local.mk
+include tests/sandbox/local.mk

@@ -1,0 +1,87 @@
+# shellcheck shell=bash disable=SC2034,SC2154 # lib.sh sets and uses the rest
+# fc-run itself is ended: by a signal it takes, and by one it cannot.
+
+# Wait until a command says yes, at most five seconds.
+soon() {
+	local tries
+	for ((tries = 0; tries < 100; tries++)); do
+		if "$@"; then return 0; fi
+		read -r -t 0.05 <> <(:)
+	done
+	return 1
+}
+gone() { [[ -z $(with_word "$1") ]]; }
+group_left() { compgen -G "/sys/fs/cgroup/fcnode-run-$1-*" || compgen -G "/sys/fs/cgroup/*/fcnode-run-$1-*"; } >/dev/null
+no_group() { ! group_left "$1"; }
+
+sleeper() { # word
+	fn "sleeper-$1" <<-F
+		#!/bin/sh
+		setsid sh -c 'trap "" TERM INT HUP; sleep 98762.$1' &
+		echo up >&2
+		trap '' TERM INT HUP
+		sleep 98762.$1
+		while :; do sleep 1; done
+	F
+}
+
+by_signal() { # name, number
+	sleeper "$1"
+	start_call up --timeout 60s "$T/fn/sleeper-$1" || fail "ended by SIG$1" "did not start"
+	kill "-$1" "$job_pid"
+	end_call
+	verdict "ended by SIG$1: status $((128 + $2))" [ "$job_status" = $((128 + $2)) ]
+	verdict "ended by SIG$1: no process is left" gone "98762.$1"
+	verdict "ended by SIG$1: no group, no directory" [ -z "$(left_by "$job_pid")$(ls -A "$T/job")" ]
+}
+
+# SIGKILL cannot be handled: the sandbox dies with fc-run (PR_SET_PDEATHSIG); its group goes with the next call.
+by_kill() {
+	sleeper KILL
+	start_call up --timeout 60s "$T/fn/sleeper-KILL" || fail "ended by SIGKILL" "did not start"
+	kill -KILL "$job_pid"
+	end_call 2>/dev/null
+	verdict "ended by SIGKILL: the sandbox dies with it" soon gone 98762.KILL
+	call "ended by SIGKILL: the next call works" 0 "" "$T/fn/good"
+	find "$T/job" -mindepth 1 -delete
+}
+
+# Killed in the middle of the start, at every point that a fast machine reaches in 12 ms.
+killed_early() {
+	local us pid pids='' left=''
+	for us in $(seq 0 400 12000); do
+		TMPDIR=$T/job "$T/bin/fc-run" invoke "$T/fn/good" >/dev/null 2>&1 </dev/null &
+		pid=$!
+		pids+=" $pid"
+		python3 -c "import time, os, signal
+time.sleep($us / 1e6)
+try: os.kill($pid, signal.SIGKILL)
+except ProcessLookupError: pass"
+		wait "$pid" 2>/dev/null
+	done
+	call "killed while starting: the next call works" 0 "" "$T/fn/good"
+	for pid in $pids; do
+		if group_left "$pid"; then left+=" $pid"; fi
+	done
+	verdict "killed while starting: no group is left" [ -z "$left" ]
+	find "$T/job" -mindepth 1 -delete
+}
+
+# What looks like ours but has a living owner, and what is not ours, stays.
+sweep_spares() {
+	sleeper SPARED
+	start_call up --timeout 60s "$T/fn/sleeper-SPARED" || fail "the sweep spares the living" "did not start"
+	call "the sweep spares the living: another call" 0 "" "$T/fn/good"
+	verdict "the sweep spares the living" group_left "$job_pid"
+	kill -TERM "$job_pid"
+	end_call
+}
+
+part_ending() {
+	by_signal INT 2
+	by_signal TERM 15
+	by_signal HUP 1
+	by_kill
+	killed_early
+	sweep_spares
+}
