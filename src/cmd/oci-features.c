@@ -54,7 +54,7 @@ static json_t *linux_features(void)
 			 "namespaces", names(OCI_LIST_NAMESPACE), "capabilities", capabilities(),
 			 "cgroup", "v1", 1, "v2", 1, "systemd", 0, "systemdUser", 0, "rdma", 0,
 			 "seccomp", seccomp_features(), "apparmor", "enabled", 0, "selinux", "enabled", 0,
-			 "intelRdt", "enabled", 0, "mountExtensions", "idmap", "enabled", 1);
+			 "intelRdt", "enabled", 0, "mountExtensions", "idmap", "enabled", 0);
 }
 
 static json_t *features(void)

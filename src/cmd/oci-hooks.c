@@ -229,6 +229,7 @@ int oci_hooks(struct oci *o, enum spec_hook_kind kind, enum state_status status,
 			continue;
 		if (state.len == 0 && oci_state_text(o, status, &state, err) < 0)
 			return -err->code;
+		oci_debug(o, "%s hook %s", kind_names[kind], spec_text(oci_spec(o), h->path));
 		int r = hook_run(o, h, state.data, state.len, err);
 		if (r < 0 && kind != SPEC_HOOK_POSTSTOP)
 			return r;

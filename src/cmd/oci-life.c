@@ -27,15 +27,25 @@ static int connect_gate(struct oci *o, struct err *err)
 	return take_fd(&fd);
 }
 
+static bool has_start_hook(const struct oci *o)
+{
+	if (o->spec.len > 0)
+		SPEC_EACH(oci_spec(o), HOOK, struct spec_hook, h)
+			if (h->kind == SPEC_HOOK_START_CONTAINER)
+				return true;
+	return false;
+}
+
 static int send_go(struct oci *o, int fd, struct err *err)
 {
 	autobuf struct buf msg = BUF_INIT(sizeof(struct go) + GO_STATE_MAX), state = BUF_INIT(GO_STATE_MAX);
 	const struct go go = { .magic = GO_MAGIC };
-	int r = oci_state_text(o, STATE_CREATED, &state, err);
+	/* only startContainer hooks read it: without one, no size of the annotations is too much */
+	int r = has_start_hook(o) ? oci_state_text(o, STATE_CREATED, &state, err) : 0;
 	if (r < 0)
 		return r;
 	r = buf_append(&msg, &go, sizeof(go));
-	if (r == 0)
+	if (r == 0 && state.len > 0)
 		r = buf_append(&msg, state.data, state.len);
 	if (r == 0)
 		r = fd_send_msg(fd, msg.data, msg.len, NULL, 0);
@@ -106,6 +116,7 @@ int oci_start(struct oci *o, struct err *err)
 		r = await_exec(o, fd, err);
 	if (r == 0 && unlinkat(o->dir.fd, "gate", 0) < 0)
 		r = err_set(err, errno, "remove the start gate %s/gate", o->dir.path);
+	oci_debug(o, "process %d %s", (int)o->state.pid, r == 0 ? "executes its program" : "failed");
 	if (r == 0)
 		r = oci_hooks(o, SPEC_HOOK_POSTSTART, STATE_RUNNING, err);
 	if (r < 0 && oci_kill_wait(o, &cleanup) < 0)
@@ -177,6 +188,7 @@ static int remove_cgroup(struct oci *o, struct err *err)
 
 int oci_destroy(struct oci *o, struct err *err)
 {
+	oci_debug(o, "remove cgroup %s and %s", o->state.cgroup[0] ? o->state.cgroup : "(none)", o->dir.path);
 	int r = remove_cgroup(o, err);
 	if (r == 0)
 		r = state_dir_remove(&o->dir, o->g->root, err);

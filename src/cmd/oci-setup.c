@@ -397,6 +397,7 @@ static int create_steps(struct oci *o, const struct oci_create_opts *opts, uint3
 		r = choose_cgroup(o, err);
 	if (r == 0)
 		r = save_first(o, err);
+	oci_debug(o, "bundle %s, cgroup %s", o->state.bundle, o->state.cgroup[0] ? o->state.cgroup : "(none)");
 	if (r == 0)
 		r = make_gate(o, &gate, err);
 	if (r == 0)
@@ -415,6 +416,7 @@ static int create_steps(struct oci *o, const struct oci_create_opts *opts, uint3
 		r = deliver_master(o, err);
 	if (r == 0)
 		r = state_write(&o->dir, &o->state, err);
+	oci_debug(o, "process %d %s", (int)o->state.pid, r == 0 ? "waits at the gate" : "failed");
 	return r < 0 ? r : write_pid_file(opts, o->state.pid, err);
 }
 

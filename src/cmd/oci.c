@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,18 @@ void oci_fini(struct oci *o)
 	if (o->host_ready)
 		cgroup_host_fini(&o->host);
 	o->host_ready = false;
+}
+
+void oci_debug(const struct oci *o, const char *fmt, ...)
+{
+	struct err line = ERR_INIT;
+	va_list ap;
+	if (!o->g->debug)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(line.text, sizeof(line.text), fmt, ap);
+	va_end(ap);
+	cmd_report(o->g, "debug", &line);
 }
 
 int oci_open(struct oci *o, const char *id, bool lock, struct err *err)

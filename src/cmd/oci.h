@@ -51,6 +51,9 @@ struct oci_create_opts {
 void oci_init(struct oci *o, const struct cmd_globals *g);
 void oci_fini(struct oci *o);
 
+/* With --debug: what is being done, to the log or stderr. */
+void oci_debug(const struct oci *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
 static inline const struct spec *oci_spec(const struct oci *o) { return (const struct spec *)(const void *)o->spec.data; }
 
 /* Open container id and read what there is; lock it when the verb changes it. */

@@ -194,3 +194,39 @@ LIST
 	config ".process.capabilities.bounding = $names"
 	"$FC_BUILD/fc-run" spec --dump --bundle "$B" >/dev/null
 }
+
+# with_option OPTION TYPE: does a mount of that type take it?
+with_option() {
+	jq --arg o "$1" --arg t "$2" '.mounts += [{"destination": "/x", "type": $t, "source": "/etc",
+		"options": (if $t == "bind" then ["rbind", $o] else [$o] end)}]' "$T/good.json" >"$B/config.json"
+	fc spec --dump --bundle "$B" >/dev/null 2>&1
+}
+
+@test "features: every mount option that is listed is accepted, by a bind mount or a file system" {
+	args /bin/true
+	local option
+	fc features | jq -r '.mountOptions[]' >"$T/options"
+	cp "$B/config.json" "$T/good.json"
+	while read -r option; do
+		with_option "$option" bind || with_option "$option" tmpfs || { echo "refused: $option"; return 1; }
+	done <"$T/options"
+	run ! with_option banana bind
+}
+
+@test "--debug tells what is done" {
+	args /bin/true
+	run -0 fc --debug run --bundle "$B" "$ID"
+	[[ $output == *"debug: bundle $B, cgroup oci/$ID"*"waits at the gate"*"executes its program"*"remove cgroup"* ]]
+	run -0 fc --debug --log "$T/log" --log-format json run --bundle "$B" "$ID"
+	[[ -z $output ]]
+	jq -se 'length >= 4 and all(.level == "debug")' "$T/log"
+}
+
+@test "large annotations" {
+	args /bin/true
+	jq '.annotations = {big: ("x" * 100000)}' "$B/config.json" >"$T/c" && mv "$T/c" "$B/config.json"
+	fc run --bundle "$B" "$ID"
+	config '.hooks.prestart = [{"path": "/bin/true"}]'
+	run -1 fc run --bundle "$B" "$ID"
+	[[ $output == *"annotations"* ]]
+}
