@@ -121,6 +121,8 @@ static void on_verdict(void *arg, enum runtime_verdict v)
 	i->verdict_ns = clock_mono_ns();
 	i->verdict = v;
 	if (v == RUNTIME_CLOSED) { /* most likely its process is ending: hear how, for a moment */
+		if (i->cause != CAUSE_NONE) /* it was killed: its channel's end says nothing new */
+			return;
 		i->cause = CAUSE_CLOSED;
 		arm(i, CLOSED_GRACE_MS);
 		return;

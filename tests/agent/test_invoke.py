@@ -94,6 +94,10 @@ class Calls(unittest.TestCase):
         r = a.invoke("stubborn")
         record = self.fails(r, "timeout", "Sandbox.Timeout", "time out after 1 seconds")
         self.assertLess(record["wallMs"], 4000)
+        a.python("sleeper", "import time\ndef handler(event, context):\n    time.sleep(20)\n", timeout=1)
+        self.fails(a.invoke("sleeper"), "timeout", "Sandbox.Timeout", "time out after 1 seconds")
+        a.python("spinner", "while True:\n    pass\n", instanceLifecycleConfig={"initializer": {"handler": "index.init", "timeout": 1}})
+        self.fails(a.invoke("spinner"), "timeout", "Sandbox.Timeout", "initialization time out after 1 seconds")
         a.shell("longreply", "head -c 3000000 /dev/zero")
         self.fails(a.invoke("longreply"), "reply_too_large", "Function.ResponseSizeTooLarge", "max-reply-bytes")
         a.shell("bomb", "b() { b | b & }; b; sleep 20", timeout=2)
@@ -103,9 +107,9 @@ class Calls(unittest.TestCase):
 
     def test_channel_abuse(self):
         a = self.a
-        find = ("import os, stat, time\ndef channel():\n"
-                "    return [n for n in range(3, 64) if os.path.exists('/proc/self/fd/%d' % n) and stat.S_ISSOCK(os.fstat(n).st_mode)]\n"
-                "def handler(event, context):\n    for n in channel():\n        %s\n    time.sleep(20)\n")
+        find = ("import os, stat, time\ndef is_socket(n):\n    try:\n        return stat.S_ISSOCK(os.fstat(n).st_mode)\n"
+                "    except OSError:\n        return False\n"
+                "def handler(event, context):\n    for n in filter(is_socket, range(3, 1024)):\n        %s\n    time.sleep(20)\n")
         a.python("closes", find.replace("%s", "os.close(n)"))
         self.fails(a.invoke("closes"), "protocol", "Runtime.ProtocolError", "closed its channel")
         for name, data in (("garbage", "b'x' * 64"), ("huge", r"b'\xff\xff\xff\xff\x12\0\0\0'"), ("notjson", r"b'\3\0\0\0\x13\0\0\0abc'"),

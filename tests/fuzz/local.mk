@@ -68,3 +68,13 @@ FUZZ_COVERAGE += manifest:src/plan/function.c oci:src/plan/oci.c oci:src/plan/oc
 %C%_fuzz_spec_SOURCES = %D%/fuzz-spec.c
 %C%_fuzz_spec_LDADD = $(LIBPLAN_LIBS)
 %C%_fuzz_spec_LDFLAGS = $(FUZZLINK)
+
+# http-body: targets and the JSON bodies of create and update
+REPLAY += %D%/replay-http-body
+LIBFUZZER += %D%/fuzz-http-body
+FUZZ_COVERAGE += http-body:src/agent/http.c http-body:src/agent/body.c
+%C%_replay_http_body_SOURCES = %D%/fuzz-http-body.c %D%/replay-main.c
+%C%_replay_http_body_LDADD = libapi.a libplan.a libspec.a libjson.a libbase.a $(JANSSON_LIBS) $(SECCOMP_LIBS) -lm
+%C%_fuzz_http_body_SOURCES = %D%/fuzz-http-body.c
+%C%_fuzz_http_body_LDADD = $(%C%_replay_http_body_LDADD)
+%C%_fuzz_http_body_LDFLAGS = $(FUZZLINK)

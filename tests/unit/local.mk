@@ -85,3 +85,15 @@ dist_check_SCRIPTS += %D%/linkage.sh
 UNIT += %D%/test-probe
 %C%_test_probe_SOURCES = %D%/test-probe.c
 %C%_test_probe_LDADD = libhost.a libspec.a libbase.a $(CMOCKA_LIBS)
+
+# SERVE_TEST_LIBS: serve's objects without a program around them
+SERVE_TEST_LIBS = $(SERVE_LIBS) libspec.a libbase.a -lm $(CMOCKA_LIBS)
+UNIT += %D%/test-http %D%/test-crc64 %D%/test-invocation %D%/test-runtime
+%C%_test_http_SOURCES = %D%/test-http.c
+%C%_test_http_LDADD = libapi.a libbase.a $(CMOCKA_LIBS)
+%C%_test_crc64_SOURCES = %D%/test-crc64.c
+%C%_test_crc64_LDADD = libbase.a $(CMOCKA_LIBS)
+%C%_test_invocation_SOURCES = %D%/test-invocation.c
+%C%_test_invocation_LDADD = $(SERVE_TEST_LIBS)
+%C%_test_runtime_SOURCES = %D%/test-runtime.c
+%C%_test_runtime_LDADD = $(SERVE_TEST_LIBS)
