@@ -551,7 +551,7 @@ int mounts_enter(struct ctx *ctx)
 				n = str_add(object, sizeof(object), n, " from ");
 				str_add(object, sizeof(object), n, text(ctx, m->src));
 			}
-			return stage_fail(ctx, r, op_names[m->op], object);
+			return stage_fail(ctx, r, m->op == SPEC_MNT_FS ? text(ctx, m->fstype) : op_names[m->op], object);
 		}
 	}
 	for (uint32_t i = 0; i < ctx->trees; i++) /* layers are in their overlay now; the others were closed when attached */
