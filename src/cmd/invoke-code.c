@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,13 +19,18 @@ enum { MANIFEST_MAX = 64 << 10 };
 static int make_temp(struct invoke_code *c, struct err *err)
 {
 	const char *dir = getenv("TMPDIR");
-	snprintf(c->temp, sizeof(c->temp), "%s/fc-run.XXXXXX", dir && *dir == '/' && strlen(dir) < 96 ? dir : "/tmp");
+	char name[64];
+	invoke_owner_name(name, sizeof(name), INVOKE_TEMP_PREFIX);
+	snprintf(c->temp, sizeof(c->temp), "%s/%s.XXXXXX", dir && *dir == '/' && strlen(dir) < 96 ? dir : "/tmp", name);
 	if (!mkdtemp(c->temp)) {
 		int r = err_set(err, errno, "make a temporary directory %s", c->temp);
 		c->temp[0] = '\0';
 		return r;
 	}
-	return chmod(c->temp, 0755) < 0 ? err_set(err, errno, "chmod %s", c->temp) : 0;
+	c->temp_lock = open(c->temp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (c->temp_lock < 0 || flock(c->temp_lock, LOCK_EX | LOCK_NB) < 0)
+		return err_set(err, errno, "lock the temporary directory %s", c->temp);
+	return fchmod(c->temp_lock, 0755) < 0 ? err_set(err, errno, "chmod %s", c->temp) : 0;
 }
 
 static const char *base_name(const char *path)
@@ -161,4 +167,5 @@ void invoke_code_close(struct invoke_code *c)
 	if (c->temp[0])
 		fd_remove_tree_at(AT_FDCWD, c->temp);
 	c->temp[0] = '\0';
+	cleanup_close(&c->temp_lock);
 }

@@ -266,9 +266,7 @@ int invoke_start(struct invoke *v)
 	int status = check_limits(v);
 	if (status != CMD_OK)
 		return status;
-	/* pid and time name the instance and tell later whether its owner still lives */
-	snprintf(v->instance, sizeof(v->instance), "fcnode-run-%d-%llx", (int)getpid(),
-		 (unsigned long long)clock_ns(CLOCK_BOOTTIME));
+	invoke_owner_name(v->instance, sizeof(v->instance), INVOKE_GROUP_PREFIX);
 	int r = compile_and_launch(v);
 	if (r == 0)
 		return CMD_OK;

@@ -126,6 +126,7 @@ static void finish(struct invoke *v)
 	cleanup_close(&v->log_fd);
 	net_ahead_drop(&v->net);
 	sandbox_fini(&v->sandbox);
+	invoke_sweep(v);
 	invoke_code_close(&v->code);
 	if (v->have_host)
 		cgroup_host_fini(&v->host);
@@ -145,6 +146,7 @@ int cmd_invoke(int argc, char **argv, const struct cmd_globals *g)
 	v = (struct invoke){
 		.opts = &o, .sandbox = SANDBOX_INIT, .event_fd = -1, .reply_fd = -1, .log_fd = -1, .oom_level = CGROUP_OOM_NONE,
 		.error_json = BUF_INIT(1 << 20),
+		.code.temp_lock = -1,
 	};
 	int at = opts_parse(options, argc, argv, true, &o, &v.err);
 	if (at >= 0 && o.help) {

@@ -7,6 +7,7 @@
  *   invoke-start.c  the wish, the spec, the cgroup; launch
  *   invoke-call.c   the loop: event in, reply and log out, deadline, signals
  *   invoke-print.c  reply, error, --timing, --usage
+ *   invoke-sweep.c  afterwards: what killed calls left
  */
 #pragma once
 
@@ -27,6 +28,7 @@
 
 enum {
 	INVOKE_EVENT_MAX = 32 << 20, /* bytes of an event, as Function Compute's synchronous calls */
+	INVOKE_TEMP_MAX = 176,
 	INVOKE_REPLY_MAX = 32 << 20, /* default of --max-reply */
 	/* Root's calls by hand run in a range of ids of their own, below the agent's tenants
 	 * (fc-agent.conf(5)); fc-unpack uses the last one of it. */
@@ -65,7 +67,8 @@ struct invoke_code {
 	char dir[1024];      /* shown at /code, or a layer that contains code/ */
 	bool is_layer;
 	char entry[256];     /* stdio: the executable found, "" when there is none */
-	char temp[128];      /* a directory to remove afterwards, or "" */
+	char temp[INVOKE_TEMP_MAX]; /* a directory to remove afterwards, or "" */
+	int temp_lock;       /* held while it is in use (invoke-sweep.c), or -1 */
 };
 
 /* One call from start to end. */
@@ -114,5 +117,13 @@ void invoke_call(struct invoke *v);
 
 /* Print what came out; the exit status. */
 int invoke_print(struct invoke *v);
+
+/* "<prefix>PID-TIME": names that tell later whether their owner still lives. */
+#define INVOKE_GROUP_PREFIX "fcnode-run-"
+#define INVOKE_TEMP_PREFIX "fc-run-"
+void invoke_owner_name(char *buf, size_t size, const char *prefix);
+
+/* Remove the groups and temporary directories of calls that were killed. */
+void invoke_sweep(struct invoke *v);
 
 const char *invoke_outcome_name(enum invoke_outcome o);

@@ -3,7 +3,7 @@
 bin_PROGRAMS += fc-run
 fc_run_SOURCES = %D%/fc-run.c %D%/cmd.h %D%/report.c
 fc_run_SOURCES += %D%/doctor.c
-fc_run_SOURCES += %D%/invoke.c %D%/invoke.h %D%/invoke-call.c %D%/invoke-code.c %D%/invoke-print.c %D%/invoke-start.c
+fc_run_SOURCES += %D%/invoke.c %D%/invoke.h %D%/invoke-call.c %D%/invoke-code.c %D%/invoke-print.c %D%/invoke-start.c %D%/invoke-sweep.c
 fc_run_SOURCES += %D%/oci.c %D%/oci.h %D%/oci-create.c %D%/oci-delete.c %D%/oci-exec.c %D%/oci-features.c %D%/oci-hooks.c \
 	%D%/oci-kill.c %D%/oci-life.c %D%/oci-relay.c %D%/oci-setup.c %D%/oci-spec.c %D%/oci-start.c %D%/oci-state.c
 fc_run_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(SECCOMP_CFLAGS) $(CAP_CFLAGS)

@@ -42,8 +42,12 @@ by_kill() {
 	kill -KILL "$job_pid"
 	end_call 2>/dev/null
 	verdict "ended by SIGKILL: the sandbox dies with it" soon gone 98762.KILL
+	verdict "ended by SIGKILL: its group and directory stay behind" [ -n "$(group_left "$job_pid" && ls "$T/job")" ]
+	as=(env "TMPDIR=$T/job") # as it had
 	call "ended by SIGKILL: the next call works" 0 "" "$T/fn/good"
-	find "$T/job" -mindepth 1 -delete
+	as=()
+	verdict "ended by SIGKILL: and has removed the group" no_group "$job_pid"
+	verdict "ended by SIGKILL: and the temporary directory" [ -z "$(ls "$T/job")" ]
 }
 
 # Killed in the middle of the start, at every point that a fast machine reaches in 12 ms.
@@ -59,20 +63,31 @@ try: os.kill($pid, signal.SIGKILL)
 except ProcessLookupError: pass"
 		wait "$pid" 2>/dev/null
 	done
+	as=(env "TMPDIR=$T/job")
 	call "killed while starting: the next call works" 0 "" "$T/fn/good"
+	as=()
 	for pid in $pids; do
 		if group_left "$pid"; then left+=" $pid"; fi
 	done
 	verdict "killed while starting: no group is left" [ -z "$left" ]
-	find "$T/job" -mindepth 1 -delete
+	verdict "killed while starting: no directory is left" [ -z "$(ls "$T/job")" ]
 }
 
 # What looks like ours but has a living owner, and what is not ours, stays.
 sweep_spares() {
 	sleeper SPARED
 	start_call up --timeout 60s "$T/fn/sleeper-SPARED" || fail "the sweep spares the living" "did not start"
+	# groups that are not ours to remove: of another name, without a time
+	local other=/sys/fs/cgroup/unified
+	[[ -d $other ]] || other=/sys/fs/cgroup
+	mkdir "$other/fcnode-run-test" "$other/fcnode-runner-1-1"
+	as=(env "TMPDIR=$T/job")
 	call "the sweep spares the living: another call" 0 "" "$T/fn/good"
+	as=()
 	verdict "the sweep spares the living" group_left "$job_pid"
+	verdict "the sweep spares the living: its directory too" [ -n "$(ls "$T/job")" ]
+	verdict "the sweep spares what is not ours" [ -d "$other/fcnode-run-test" -a -d "$other/fcnode-runner-1-1" ]
+	rmdir "$other/fcnode-run-test" "$other/fcnode-runner-1-1"
 	kill -TERM "$job_pid"
 	end_call
 }
