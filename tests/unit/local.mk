@@ -97,3 +97,7 @@ UNIT += %D%/test-http %D%/test-crc64 %D%/test-invocation %D%/test-runtime
 %C%_test_invocation_LDADD = $(SERVE_TEST_LIBS)
 %C%_test_runtime_SOURCES = %D%/test-runtime.c
 %C%_test_runtime_LDADD = $(SERVE_TEST_LIBS)
+
+UNIT += %D%/test-spec
+%C%_test_spec_SOURCES = %D%/test-spec.c
+%C%_test_spec_LDADD = $(LIBPLAN_LIBS) $(CMOCKA_LIBS)
