@@ -23,7 +23,7 @@ list_processes() {
 	local dir exe cg
 	for dir in /proc/[0-9]*; do
 		exe=$(readlink "$dir/exe" 2>/dev/null) || continue # a kernel thread, or gone
-		cg=$(grep -o '/fcnode/.*' "$dir/cgroup" 2>/dev/null | head -n 1) || true
+		cg=$(grep -o '/fcnode[-/].*' "$dir/cgroup" 2>/dev/null | head -n 1) || true
 		case ${exe##*/} in
 		fc-agent* | fc-run* | fc-sandbox* | fc-unpack* | fcctl*) ;;
 		*) [[ -n $cg ]] || continue ;;

@@ -57,6 +57,9 @@ static int check_limits(struct invoke *v)
 	return CMD_OK;
 }
 
+/* A fault in what we brought along is the installation's, not the caller's, whatever its errno. */
+static int own_data(int r) { return r < 0 ? -ENOPKG : r; }
+
 static int wish_image(const struct invoke_opts *o, struct wish_paths *p, struct function_wish *w, struct err *err)
 {
 	struct stat st;
@@ -68,12 +71,12 @@ static int wish_image(const struct invoke_opts *o, struct wish_paths *p, struct 
 		if (stat(p->image, &st) < 0 || !S_ISDIR(st.st_mode))
 			return err_set(err, ENOTDIR, "open image %s", o->image);
 		w->image_dir = p->image;
-		r = path_data("images/skel", p->skel, sizeof(p->skel), err);
+		r = own_data(path_data("images/skel", p->skel, sizeof(p->skel), err));
 		w->skel_dir = p->skel;
 		return r;
 	}
 	w->image = WISH_IMAGE_HOST;
-	r = image_host_load(&p->host, err);
+	r = own_data(image_host_load(&p->host, err));
 	w->etc_dir = p->host.etc;
 	w->etc_binds = p->host.binds;
 	w->usr_split = p->host.usr_split;
@@ -119,7 +122,9 @@ static int make_wish(struct invoke *v, struct wish_paths *p, struct function_wis
 	if (function_runtime_dir(f->runtime)) {
 		char name[64];
 		snprintf(name, sizeof(name), "images/%s", function_runtime_dir(f->runtime));
-		r = path_data(name, p->runtime, sizeof(p->runtime), &v->err);
+		r = own_data(path_data(name, p->runtime, sizeof(p->runtime), &v->err));
+		if (r < 0)
+			return r;
 		w->runtime_dir = p->runtime;
 	}
 	v->memory_bytes = pick(o->memory, (uint64_t)f->memory_mb << 20);
@@ -258,6 +263,7 @@ static int compile_and_launch(struct invoke *v)
 		.cgroup_path = v->limited ? v->instance : NULL,
 		.netns_fd = -1, .net_ahead = v->net.started ? &v->net : NULL, .gate_fd = -1, .console_fd = -1,
 	};
+	v->launching = true;
 	return launch(&v->host, &req, &v->sandbox, &v->err);
 }
 
@@ -270,5 +276,5 @@ int invoke_start(struct invoke *v)
 	int r = compile_and_launch(v);
 	if (r == 0)
 		return CMD_OK;
-	return r == -EINVAL || r == -ENAMETOOLONG || r == -ENOENT || r == -ENOTEMPTY || r == -ENOTDIR ? CMD_BAD_INPUT : CMD_HOST;
+	return v->launching ? CMD_HOST : invoke_exit_status(r);
 }

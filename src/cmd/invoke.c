@@ -102,6 +102,7 @@ enum cmd_exit invoke_exit_status(int r)
 {
 	switch (-r) {
 	case ENOSPC: case EDQUOT: case EROFS: case EMFILE: case ENFILE: case ENOMEM: case EAGAIN: case ENOSYS: case EIO:
+	case EPERM: case EOPNOTSUPP: case ENOPKG:
 		return CMD_HOST;
 	default:
 		return CMD_BAD_INPUT;

@@ -86,6 +86,7 @@ struct invoke {
 	struct sandbox sandbox;
 	int event_fd, reply_fd, log_fd; /* our ends of the pipes; -1 when closed. event_fd doubles as the channel */
 	bool channel;
+	bool launching;              /* all input has been read: what fails from here on is not the caller's */
 
 	/* results */
 	enum invoke_outcome outcome;

@@ -42,7 +42,8 @@ by_kill() {
 	kill -KILL "$job_pid"
 	end_call 2>/dev/null
 	verdict "ended by SIGKILL: the sandbox dies with it" soon gone 98762.KILL
-	verdict "ended by SIGKILL: its group and directory stay behind" [ -n "$(group_left "$job_pid" && ls "$T/job")" ]
+	# its group may be gone by now: any fc-run on this host removes it
+	verdict "ended by SIGKILL: its directory stays behind" [ -n "$(ls "$T/job")" ]
 	as=(env "TMPDIR=$T/job") # as it had
 	call "ended by SIGKILL: the next call works" 0 "" "$T/fn/good"
 	as=()

@@ -132,6 +132,26 @@ output() {
 	rm -rf "$T/kept"
 }
 
+# Our own data, beside the program, taken away or spoilt.
+own_data() {
+	local bin=$T/bin.own
+	cp -R "$T/bin" "$bin"
+	rm "$bin/images/host/etc.binds"
+	"$bin/fc-run" invoke "$T/fn/good" >"$T/out" 2>"$T/err" </dev/null
+	verdict "image data missing: status 5" [ "$?" = 5 ]
+	verdict "image data missing: says which file" grep -q "images/host/etc.binds" "$T/err"
+	yes "ssl/certs" | head -n 100 >"$bin/images/host/etc.binds"
+	"$bin/fc-run" invoke "$T/fn/good" >"$T/out" 2>"$T/err" </dev/null
+	verdict "image data too long: status 5" [ "$?" = 5 ]
+	verdict "image data too long: says which file" grep -q "etc.binds" "$T/err"
+	cp "$T/bin/images/host/etc.binds" "$bin/images/host/etc.binds"
+	rm "$bin/fc-sandbox"
+	"$bin/fc-run" invoke "$T/fn/good" >"$T/out" 2>"$T/err" </dev/null
+	verdict "fc-sandbox missing: status 5" [ "$?" = 5 ]
+	verdict "fc-sandbox missing: says so" grep -q "fc-sandbox" "$T/err"
+	rm -rf "$bin"
+}
+
 part_input() {
 	options
 	manifests
@@ -139,4 +159,5 @@ part_input() {
 	full_disk
 	few_descriptors
 	output
+	own_data
 }
