@@ -117,7 +117,7 @@ check_main() {
 	say "copying the sources"
 	source_copy
 	# layers that look at a running build need that build
-	if [[ -n $layers && ,$layers, != *,gcc,* ]]; then
+	if [[ ,$layers, =~ ,(kernel|keeper|sandbox|agent|oci|dist|bench), && ,$layers, != *,gcc,* ]]; then
 		build_in gcc CC=gcc --enable-werror >"$work/logs/build.log" 2>&1 || log_die build
 	fi
 
