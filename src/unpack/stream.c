@@ -166,7 +166,7 @@ static int gzip_fill(struct stream *s)
 {
 	if (s->gz.avail_in > 0)
 		return 1;
-	const void *block;
+	const void *block = NULL;
 	ssize_t n = source_read(s->source, &block);
 	if (n < 0)
 		return fail_read(s, (int)-n);

@@ -307,11 +307,12 @@ int tree_hardlink(struct tree *t, const char *name, const char *to)
 	struct unpack_result lexical = { .outcome = UNPACK_ok };
 	struct tree probe = { .limits = t->limits, .result = &lexical };
 	char clean[UNPACK_NAME_MAX + 1];
+	clean[0] = '\0';
 	if (tree_clean(&probe, to, clean) || !clean[0])
 		return hardlink_bad(t, name, to, "outside of the bundle");
 
-	int dir;
-	const char *leaf;
+	int dir = -1;
+	const char *leaf = NULL;
 	int r = parent_of(t, name, &dir, &leaf);
 	if (!r)
 		r = count_made(t, name);
