@@ -16,4 +16,4 @@ for tool in python3 curl pgrep; do command -v "$tool" >/dev/null || skip "needs 
 
 export FC_BUILD PYTHONPATH=$here PYTHONDONTWRITEBYTECODE=1
 (($#)) || set -- test_functions test_invoke
-exec python3 -W error::ResourceWarning -m unittest -v "$@"
+exec python3 -W error::ResourceWarning "$here/runner.py" "$@"
