@@ -170,6 +170,7 @@ static int gzip_fill(struct stream *s)
 	ssize_t n = source_read(s->source, &block);
 	if (n < 0)
 		return fail_read(s, (int)-n);
+	assert(block || n == 0);
 	s->gz.next_in = (Bytef *)(uintptr_t)block;
 	s->gz.avail_in = (uInt)n;
 	return n > 0;
