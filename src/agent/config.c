@@ -220,9 +220,7 @@ static int check_numbers(const struct config *c, struct err *err)
 		uint64_t def, max;
 		const char *name;
 	} pairs[] = {
-		{ c->default_memory_bytes, c->max_memory_bytes, "memory" }, { c->default_cpu_milli, c->max_cpu_milli, "cpu" },
-		{ c->default_timeout_ms, c->max_timeout_ms, "timeout" },    { c->default_pids, c->max_pids, "pids" },
-		{ c->default_tmp_bytes, c->max_tmp_bytes, "tmp" },
+		{ c->default_cpu_milli, c->max_cpu_milli, "cpu" }, { c->default_pids, c->max_pids, "pids" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(pairs); i++)
 		if (pairs[i].def > pairs[i].max)

@@ -60,20 +60,15 @@ struct config_tenant {
 	  "reply of an invocation (6M)") \
 	X(client_timeout_ms, "client-timeout", MS, 60000, 100, 3600000, "TIME", \
 	  "a client that neither sends nor takes bytes is dropped after (60s)") \
-	X(default_memory_bytes, "default-memory", BYTES, 512ull << 20, 4 << 20, 1ull << 40, "SIZE", \
-	  "memory of a function that names none (512M)") \
 	X(max_memory_bytes, "max-memory", BYTES, 32ull << 30, 4 << 20, 1ull << 40, "SIZE", \
 	  "most memory that a function may ask for (32G)") \
 	X(default_cpu_milli, "default-cpu", MILLI, 1000, 10, 1024000, "CPUS", \
 	  "cpus of a function that names none (1)") \
 	X(max_cpu_milli, "max-cpu", MILLI, 16000, 10, 1024000, "CPUS", "most cpus that a function may ask for (16)") \
-	X(default_timeout_ms, "default-timeout", MS, 60000, 100, 86400000, "TIME", \
-	  "time limit of a function that names none (60s)") \
 	X(max_timeout_ms, "max-timeout", MS, 86400000, 100, 86400000, "TIME", \
 	  "longest time limit that a function may ask for (24h)") \
 	X(default_pids, "default-pids", U64, 512, 1, 4194304, "N", "processes and threads of a function (512)") \
 	X(max_pids, "max-pids", U64, 32768, 1, 4194304, "N", "most that a function may ask for (32768)") \
-	X(default_tmp_bytes, "default-tmp", BYTES, 512ull << 20, 0, 1ull << 40, "SIZE", "size of /tmp inside (512M)") \
 	X(max_tmp_bytes, "max-tmp", BYTES, 10ull << 30, 0, 1ull << 40, "SIZE", \
 	  "largest /tmp that a function may ask for (10G)") \
 	X(max_log_bytes, "max-log-bytes", BYTES, 1 << 20, 1 << 10, 1 << 30, "SIZE", \

@@ -79,7 +79,7 @@ static void bad_values_are_named(void **state)
 		{ "--image", "debian=y", "not NAME=" },
 		{ "--image", "host=/y", "named twice" },
 		{ "--max-memory", "1", "outside" },
-		{ "--max-memory", "64M", "--default-memory is more" },
+		{ "--max-cpu", "0.5", "--default-cpu is more" },
 		{ "--tenant-id-base", "65537", "not a multiple" },
 		{ "--tenant-id-base", "4294901760", "leaves no room" },
 		{ "--max-timeout", "25h", "outside" },
@@ -143,7 +143,7 @@ static void serve_reads_what_keeper_wrote(void **state)
 	struct config *a = fresh(), *b = fresh();
 	struct err err;
 	(void)state;
-	assert_int_equal(load(a, &err, "--max-queue", "77", "--default-cpu", "0.25", "--default-timeout", "1500ms",
+	assert_int_equal(load(a, &err, "--max-queue", "77", "--default-cpu", "0.25", "--client-timeout", "1500ms",
 			      "--allow-user", "root", "--allow-user", "12", "--allow-group", "13", "--image", "two=/two",
 			      "--state-dir", "/s", "--log-level", "debug", NULL), 0);
 	autoclose int fd = config_to_fd(a);
