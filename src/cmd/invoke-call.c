@@ -28,7 +28,6 @@ struct call {
 	struct buf out;        /* to the function: the event, or frames */
 	size_t sent;
 	struct buf in;         /* from the channel: frames being received */
-	int signal_fd;
 	uint64_t deadline_ns;
 	bool ready, done;      /* channel: handler loaded; reply or error is whole */
 	bool killed;
@@ -237,15 +236,14 @@ static void take_report(struct call *c)
 	}
 }
 
-static void take_signal(struct call *c)
+bool invoke_take_signal(struct invoke *v)
 {
 	struct signalfd_siginfo si;
-	if (read(c->signal_fd, &si, sizeof(si)) != (ssize_t)sizeof(si))
-		return;
-	c->v->interrupted = (int)si.ssi_signo;
-	char text[64];
-	snprintf(text, sizeof(text), "interrupted by SIG%s", sigabbrev_np((int)si.ssi_signo));
-	end_call(c, INVOKE_INTERRUPTED, text);
+	if (read(v->signal_fd, &si, sizeof(si)) != (ssize_t)sizeof(si))
+		return false;
+	v->interrupted = (int)si.ssi_signo;
+	err_set(&v->err, 0, "interrupted by SIG%s", sigabbrev_np(v->interrupted));
+	return true;
 }
 
 /* All ends are closed: nothing more can come. */
@@ -273,7 +271,7 @@ static void turn(struct call *c)
 				 (short)((v->channel ? POLLIN : 0) | (sending ? POLLOUT : 0)), 0 },
 		[SLOT_REPLY] = { v->reply_fd, POLLIN, 0 },
 		[SLOT_LOG] = { v->log_fd, POLLIN, 0 },
-		[SLOT_SIGNAL] = { c->signal_fd, POLLIN, 0 },
+		[SLOT_SIGNAL] = { c->done ? -1 : v->signal_fd, POLLIN, 0 },
 	};
 	if (poll(p, SLOT_MAX, wait_ms(c)) < 0 && errno != EINTR) {
 		end_call(c, INVOKE_PROTOCOL, "poll failed");
@@ -289,8 +287,8 @@ static void turn(struct call *c)
 		read_reply(c);
 	if (p[SLOT_LOG].revents)
 		relay_log(v);
-	if (p[SLOT_SIGNAL].revents)
-		take_signal(c);
+	if (p[SLOT_SIGNAL].revents && !c->done && invoke_take_signal(v))
+		end_call(c, INVOKE_INTERRUPTED, NULL);
 	if (!c->done && clock_mono_ns() >= (int64_t)c->deadline_ns) {
 		char text[96];
 		snprintf(text, sizeof(text), "Function time out after %" PRIu64 " ms", v->timeout_ms);
@@ -344,25 +342,12 @@ static void judge(struct call *c)
 		v->have_usage = cgroup_usage(&v->sandbox.cgroup, &v->usage) == 0;
 }
 
-static int open_signals(void)
-{
-	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
 void invoke_call(struct invoke *v)
 {
 	struct call c = {
 		.v = v,
 		.out = BUF_INIT(INVOKE_EVENT_MAX + (1 << 20)),
 		.in = BUF_INIT(CHANNEL_FRAME_MAX + 2 * 65536),
-		.signal_fd = open_signals(),
 		.deadline_ns = v->begin_ns + v->timeout_ms * 1000000,
 	};
 	int r = v->channel ? encode_call(&c) : buf_append(&c.out, v->event.data, v->event.len);
@@ -377,7 +362,6 @@ void invoke_call(struct invoke *v)
 		turn(&c);
 	}
 	judge(&c);
-	cleanup_close(&c.signal_fd);
 	buf_fini(&c.out);
 	buf_fini(&c.in);
 }

@@ -62,7 +62,7 @@ static int open_executable(const char *path, int fd, struct invoke_code *c, stru
 	return 0;
 }
 
-static int open_archive(const char *path, int fd, struct invoke_code *c, struct err *err)
+static int open_archive(const char *path, int fd, int cancel_fd, struct invoke_code *c, struct err *err)
 {
 	static const struct layer_limits limits = LAYER_LIMITS_DEFAULT;
 	struct layer_user user = { INVOKE_UNPACK_ID, INVOKE_UNPACK_ID };
@@ -72,7 +72,7 @@ static int open_archive(const char *path, int fd, struct invoke_code *c, struct 
 	if (r == 0 && dir < 0)
 		r = err_set(err, errno, "open %s", c->temp);
 	if (r == 0)
-		r = layer_unpack_at(dir, "layer", "code", user, fd, NULL, &limits, &info, err);
+		r = layer_unpack_at(dir, "layer", "code", user, fd, NULL, &limits, cancel_fd, &info, err);
 	if (r != 0) {
 		err_wrap(err, "unpack %s", path);
 		return r < 0 ? r : -EINVAL;
@@ -83,7 +83,7 @@ static int open_archive(const char *path, int fd, struct invoke_code *c, struct 
 }
 
 /* By content: an ELF file or a script is run, anything else must be an archive. */
-static int open_file(const char *path, struct invoke_code *c, struct err *err)
+static int open_file(const char *path, int cancel_fd, struct invoke_code *c, struct err *err)
 {
 	unsigned char head[4] = { 0 };
 	autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -93,7 +93,7 @@ static int open_file(const char *path, struct invoke_code *c, struct err *err)
 		return err_set(err, errno, "read %s", path);
 	if (memcmp(head, "\177ELF", 4) == 0 || memcmp(head, "#!", 2) == 0)
 		return open_executable(path, fd, c, err);
-	return open_archive(path, fd, c, err);
+	return open_archive(path, fd, cancel_fd, c, err);
 }
 
 /* The manifest beside the code, or the one that was named. */
@@ -139,8 +139,8 @@ static int guess_runtime(const struct invoke_opts *o, const struct invoke_code *
 	return err_hint(err, "add --runtime stdio|python3|nodejs and --handler, or an fcnode.json (fcnode-function(5))");
 }
 
-int invoke_code_open(const char *path, const struct invoke_opts *o, struct function *f, struct invoke_code *ret,
-		     struct err *err)
+int invoke_code_open(const char *path, const struct invoke_opts *o, int cancel_fd, struct function *f,
+		     struct invoke_code *ret, struct err *err)
 {
 	struct stat st;
 	int r = 0;
@@ -152,7 +152,7 @@ int invoke_code_open(const char *path, const struct invoke_opts *o, struct funct
 			r = err_set(err, full ? ENAMETOOLONG : errno, "open CODE %s", path);
 		free(full);
 	} else if (S_ISREG(st.st_mode)) {
-		r = open_file(path, ret, err);
+		r = open_file(path, cancel_fd, ret, err);
 	} else {
 		r = err_set(err, 0, "CODE %s is neither a file nor a directory", path);
 	}

@@ -2,8 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -109,12 +111,38 @@ enum cmd_exit invoke_exit_status(int r)
 	}
 }
 
+/* The signals that end a call, in an orderly way as soon as there is something to remove. */
+static void ending_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGHUP);
+}
+
+/* Blocked before the first thread is made, so that no thread of ours ever takes one. */
+static int open_signals(struct invoke *v)
+{
+	sigset_t set;
+	ending_signals(&set);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	v->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return v->signal_fd < 0 ? err_set(&v->err, errno, "make a descriptor for signals") : 0;
+}
+
 static int prepare(struct invoke *v, const char *code)
 {
-	function_init(&v->function);
+	sigset_t set;
+	ending_signals(&set);
+	/* the event may come from a terminal, and nothing is made yet */
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
 	int r = read_event(v->opts->event, &v->event, &v->err);
+	sigprocmask(SIG_BLOCK, &set, NULL);
 	if (r == 0)
-		r = invoke_code_open(code, v->opts, &v->function, &v->code, &v->err);
+		r = invoke_code_open(code, v->opts, v->signal_fd, &v->function, &v->code, &v->err);
+	if (r == -ECANCELED && invoke_take_signal(v))
+		return 128 + v->interrupted;
 	if (r == 0)
 		r = apply_options(v, &v->err);
 	return r < 0 ? invoke_exit_status(r) : CMD_OK;
@@ -125,6 +153,7 @@ static void finish(struct invoke *v)
 	cleanup_close(&v->event_fd);
 	cleanup_close(&v->reply_fd);
 	cleanup_close(&v->log_fd);
+	cleanup_close(&v->signal_fd);
 	net_ahead_drop(&v->net);
 	sandbox_fini(&v->sandbox);
 	invoke_sweep(v);
@@ -145,7 +174,7 @@ int cmd_invoke(int argc, char **argv, const struct cmd_globals *g)
 	};
 	static struct invoke v; /* large: keep it off the stack */
 	v = (struct invoke){
-		.opts = &o, .sandbox = SANDBOX_INIT, .event_fd = -1, .reply_fd = -1, .log_fd = -1, .oom_level = CGROUP_OOM_NONE,
+		.opts = &o, .sandbox = SANDBOX_INIT, .event_fd = -1, .reply_fd = -1, .log_fd = -1, .signal_fd = -1, .oom_level = CGROUP_OOM_NONE,
 		.error_json = BUF_INIT(1 << 20),
 		.code.temp_lock = -1,
 	};
@@ -166,8 +195,9 @@ int cmd_invoke(int argc, char **argv, const struct cmd_globals *g)
 	v.begin_ns = (uint64_t)clock_mono_ns();
 	v.start_ms = clock_real_ms();
 	v.reply.max = o.max_reply;
-	int status = CMD_OK;
-	if (geteuid() == 0 && o.network == 0 && net_ahead_start(&v.net, &v.err) < 0)
+	function_init(&v.function);
+	int status = open_signals(&v) < 0 ? CMD_HOST : CMD_OK;
+	if (status == CMD_OK && geteuid() == 0 && o.network == 0 && net_ahead_start(&v.net, &v.err) < 0)
 		status = CMD_HOST;
 	if (status == CMD_OK)
 		status = prepare(&v, argv[at]);

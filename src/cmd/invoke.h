@@ -85,6 +85,7 @@ struct invoke {
 	struct net_ahead net;        /* root: the sandbox's network namespace, being made */
 	struct sandbox sandbox;
 	int event_fd, reply_fd, log_fd; /* our ends of the pipes; -1 when closed. event_fd doubles as the channel */
+	int signal_fd;               /* SIGINT, SIGTERM and SIGHUP, which are blocked from the first thing made on */
 	bool channel;
 	bool launching;              /* all input has been read: what fails from here on is not the caller's */
 
@@ -102,9 +103,9 @@ struct invoke {
 	int interrupted;             /* signal */
 };
 
-/* 0, or -errno with err set (bad input: CMD_BAD_INPUT). */
-int invoke_code_open(const char *path, const struct invoke_opts *o, struct function *f, struct invoke_code *ret,
-		     struct err *err);
+/* 0, or -errno with err set (bad input: CMD_BAD_INPUT); -ECANCELED when cancel_fd became readable. */
+int invoke_code_open(const char *path, const struct invoke_opts *o, int cancel_fd, struct function *f,
+		     struct invoke_code *ret, struct err *err);
 void invoke_code_close(struct invoke_code *c);
 
 /* The exit status for an -errno of what was prepared: CMD_HOST or CMD_BAD_INPUT. */
@@ -112,6 +113,9 @@ enum cmd_exit invoke_exit_status(int r);
 
 /* Compile and launch. 0, or the exit status as a positive enum cmd_exit with v->err set. */
 int invoke_start(struct invoke *v);
+
+/* Take a signal that came: sets v->interrupted and v->err. False when there was none. */
+bool invoke_take_signal(struct invoke *v);
 
 /* Run until it has ended; fills the results. */
 void invoke_call(struct invoke *v);

@@ -219,9 +219,10 @@ static int target_unpack(const struct target *t, int bundle_fd, const char *expe
 }
 
 int layer_unpack_at(int dirfd, const char *name, const char *prefix, struct layer_user user, int bundle_fd,
-		    const char *expect, const struct layer_limits *limits, struct layer_info *ret, struct err *err)
+		    const char *expect, const struct layer_limits *limits, int cancel_fd, struct layer_info *ret,
+		    struct err *err)
 {
-	const struct target t = { dirfd, name, prefix, user, -1 };
+	const struct target t = { dirfd, name, prefix, user, cancel_fd };
 	return target_unpack(&t, bundle_fd, expect, limits, ret, err);
 }
 

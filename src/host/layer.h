@@ -108,9 +108,11 @@ int layer_remove(const struct layer_store *s, const char *digest, struct err *er
 int layer_sweep(const struct layer_store *s, struct err *err);
 
 /*
- * No store: unpack into the new directory `name` of dirfd, for one run.
+ * No store: unpack into the new directory `name` of dirfd, for one run. When
+ * cancel_fd (or -1) becomes readable it stops with -ECANCELED and nothing left.
  * layer_discard() removes it again.
  */
 int layer_unpack_at(int dirfd, const char *name, const char *prefix, struct layer_user user, int bundle_fd,
-		    const char *expect, const struct layer_limits *limits, struct layer_info *ret, struct err *err);
+		    const char *expect, const struct layer_limits *limits, int cancel_fd, struct layer_info *ret,
+		    struct err *err);
 int layer_discard(int dirfd, const char *name, struct err *err);

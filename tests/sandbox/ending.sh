@@ -35,6 +35,26 @@ by_signal() { # name, number
 	verdict "ended by SIG$1: no group, no directory" [ -z "$(left_by "$job_pid")$(ls -A "$T/job")" ]
 }
 
+# While a bundle is being unpacked: fc-unpack ends too, and so does what it had written.
+while_unpacking() { # name, number
+	TMPDIR=$T/job "$T/bin/fc-run" invoke "$T/fn/slow.tgz" >"$T/out" 2>"$T/err" </dev/null &
+	job_pid=$!
+	soon unpacking_has_begun || fail "unpacking, SIG$1" "did not begin"
+	kill "-$1" "$job_pid"
+	job_status=0
+	wait "$job_pid" 2>/dev/null || job_status=$?
+	verdict "unpacking, SIG$1: status $((128 + $2))" [ "$job_status" = $((128 + $2)) ]
+	soon no_child_left || fail "unpacking, SIG$1" "fc-unpack is still there"
+	if [[ $1 == KILL ]]; then
+		as=(env "TMPDIR=$T/job")
+		call "unpacking, SIG$1: the next call works" 0 "" "$T/fn/good"
+		as=()
+	fi
+	verdict "unpacking, SIG$1: no directory is left" [ -z "$(ls "$T/job")" ]
+}
+unpacking_has_begun() { compgen -G "$T/job/*/layer/code" >/dev/null; }
+no_child_left() { ! readlink /proc/[0-9]*/exe 2>/dev/null | grep -q "^$T/bin/fc-unpack"; }
+
 # SIGKILL cannot be handled: the sandbox dies with fc-run (PR_SET_PDEATHSIG); its group goes with the next call.
 by_kill() {
 	sleeper KILL
@@ -97,6 +117,12 @@ part_ending() {
 	by_signal INT 2
 	by_signal TERM 15
 	by_signal HUP 1
+	head -c 400000000 /dev/zero >"$T/bootstrap"
+	tar -C "$T" -czf "$T/fn/slow.tgz" bootstrap
+	rm "$T/bootstrap"
+	while_unpacking INT 2
+	while_unpacking TERM 15
+	while_unpacking KILL 9
 	by_kill
 	killed_early
 	sweep_spares

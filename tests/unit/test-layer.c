@@ -274,9 +274,9 @@ static void for_one_run(void **state)
 	autoclose int fd = case_fd("ok_gzip");
 	struct layer_info info;
 	struct err err = ERR_INIT;
-	assert_int_equal(layer_unpack_at(p.store.dirfd, "run", "code", user, fd, NULL, &small, &info, &err), 0);
+	assert_int_equal(layer_unpack_at(p.store.dirfd, "run", "code", user, fd, NULL, &small, -1, &info, &err), 0);
 	assert_int_equal(faccessat(p.store.dirfd, "run/code/bootstrap", X_OK, 0), 0);
-	assert_int_equal(layer_unpack_at(p.store.dirfd, "run", "code", user, fd, NULL, &small, &info, &err), -EEXIST);
+	assert_int_equal(layer_unpack_at(p.store.dirfd, "run", "code", user, fd, NULL, &small, -1, &info, &err), -EEXIST);
 	assert_int_equal(layer_discard(p.store.dirfd, "run", &err), 0);
 	assert_int_equal(entries(&p), 0);
 	place_fini(&p);
@@ -440,7 +440,7 @@ static void modes_are_not_believed(void **state)
 	autoclose int fd = text_fd("setuid");
 	struct layer_info info;
 	struct err err = ERR_INIT;
-	assert_int_equal(layer_unpack_at(p.store.dirfd, "t", NULL, user, fd, NULL, &small, &info, &err), 0);
+	assert_int_equal(layer_unpack_at(p.store.dirfd, "t", NULL, user, fd, NULL, &small, -1, &info, &err), 0);
 	struct stat st;
 	assert_int_equal(fstatat(p.store.dirfd, "t/su", &st, 0), 0);
 	assert_int_equal(st.st_mode & 07777, 0755);
