@@ -26,6 +26,9 @@ part_older() {
 		call "tmp-output" 0 "^wrote$" --without "$feature" --tmp-output "$T/kept" "$T/fn/writes"
 		rm -rf "$T/kept"
 		attack "probe" "" --without "$feature"
+		if [[ $feature == landlock ]]; then
+			verdict "it is off" grep -q '^held device_disk EPERM' "$T/out"
+		fi
 	done
 	suffix=" (without all of them)"
 	local all=()

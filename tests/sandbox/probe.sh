@@ -140,11 +140,21 @@ probe_image() {
 	echo "root:x:0:0::/:/bin/sh" >"$T/image/etc/passwd"
 }
 
+# Making a device is refused by Landlock (EACCES) before the kernel asks for a capability (EPERM).
+landlock_in_force() {
+	if ! grep -qw landlock /sys/kernel/security/lsm 2>/dev/null && ! grep -q '^held device_disk EACCES' "$T/out"; then
+		bad_skip "Landlock is in force: this kernel has none, or does not tell"
+		return
+	fi
+	verdict "Landlock is in force" grep -q '^held device_disk EACCES' "$T/out"
+}
+
 part_probe() {
 	probe_code
 	probe_image
 	probe_targets_start
 	attack "probe host" ""
+	landlock_in_force
 	attack "probe image" "" --image "$T/image"
 	# the host's network was asked for: then its listeners are in reach, and its devices can be seen
 	attack "probe network-host" "host_port only_loopback reach_out host_abstract_socket" --network host
