@@ -21,7 +21,9 @@ int caps_enter(struct ctx *ctx)
 	};
 
 	if (!spec_has(ctx->spec, SPEC_F_NO_NEW_PRIVS)) {
-		int r = seccomp_attach(ctx);
+		int r = payload_enter(ctx); /* an OCI filter need not allow what reading it takes */
+		if (r == 0)
+			r = seccomp_attach(ctx);
 		if (r < 0)
 			return r;
 	}

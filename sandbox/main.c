@@ -7,8 +7,9 @@
  */
 #include "sandbox/stage.h"
 
-#include <time.h>
+#include <linux/prctl.h>
 #include <sys/socket.h>
+#include <time.h>
 
 typedef int stage_fn(struct ctx *ctx);
 
@@ -142,6 +143,7 @@ int sandbox_main(int argc, char **argv)
 		sys_write(2, text, sizeof(text) - 1);
 		return 2;
 	}
+	sys_prctl(PR_SET_NAME, (unsigned long)"fc-sandbox", 0, 0, 0); /* executed by descriptor, it would be called "5" */
 	for (int i = 0; i < SANDBOX_FD_MAX; i++)
 		ctx->fd[i] = first + i;
 	ctx->status_fd = ctx->fd[SANDBOX_FD_STATUS];

@@ -2,7 +2,7 @@
  * payload - read what shall run.
  *
  * The payload comes from a less trusted writer than the spec (serve, not
- * keeper), so it is read only here, with the payload's own ids.
+ * keeper), so it is read only here, with the payload's own ids and capabilities.
  * Should: map and check it, lay out argv and env, change directory.
  * Mustn't yet: execute anything of it.
  */
@@ -29,6 +29,8 @@ int payload_enter(struct ctx *ctx)
 {
 	int fd = ctx->fd[SANDBOX_FD_PAYLOAD];
 	struct stat st;
+	if (ctx->payload) /* caps had to read it */
+		return 0;
 	int r = sys_fcntl(fd, F_GET_SEALS, 0);
 	if (r < 0 || (r & 0xf) != 0xf)
 		return stage_fail(ctx, r < 0 ? r : -1, "payload is not sealed", "");

@@ -54,6 +54,7 @@ enum { LAUNCH_FDS_MAX = 512, CHILD_STACK = 32 << 10 };
 /* What the child needs between clone and execve. */
 struct launch_child {
 	const char *program;
+	int program_fd;               /* the same, on a read-only mount; -1: by path */
 	char *argv[3];
 	char number[16];
 	int fds[LAUNCH_FDS_MAX + SANDBOX_FD_MAX]; /* the payload's, then ours: in the order they shall have */
@@ -109,6 +110,11 @@ static void child_keep_caps(const struct launch_child *c)
 /* Put the descriptors where fc-sandbox expects them. Sources below the target range are lifted out of the way first. */
 static void child_place_fds(struct launch_child *c)
 {
+	if (c->program_fd >= 0) {
+		c->program_fd = sys_fcntl(c->program_fd, F_DUPFD_CLOEXEC, c->count);
+		if (c->program_fd < 0)
+			child_fail(c, STAGE_fds, c->program_fd, "duplicate a descriptor");
+	}
 	for (int i = 0; i < c->count; i++) {
 		int fd = c->fds[i] < 0 ? -1 : sys_fcntl(c->fds[i], F_DUPFD_CLOEXEC, c->count);
 		if (fd < 0 && c->fds[i] >= 0)
@@ -140,7 +146,9 @@ static int child_main(void *arg)
 	if (c->keep_caps)
 		child_keep_caps(c);
 	child_place_fds(c);
-	child_fail(c, STAGE_fds, sys_execve(c->program, c->argv, no_env), c->program);
+	long r = c->program_fd < 0 ? sys_execve(c->program, c->argv, no_env)
+				   : sys5(__NR_execveat, c->program_fd, "", c->argv, no_env, AT_EMPTY_PATH);
+	child_fail(c, STAGE_fds, r, c->program);
 }
 
 static int write_map(int proc, const char *file, const struct spec *spec, enum spec_section which, struct err *err)
@@ -361,6 +369,27 @@ static int clone_child(struct launch_state *l, struct err *err)
 	return s->has_cgroup && !placed ? cgroup_move(&s->cgroup, s->proc.pid, err) : 0;
 }
 
+/*
+ * fc-sandbox through a detached read-only mount of its own. Somebody inside who
+ * gets hold of /proc/PID/exe in the moment before the payload's execve cannot
+ * reopen it for writing: EROFS, whatever rights he has (CVE-2019-5736's class).
+ * Made once per launcher. An ordinary user, who cannot make one, has no rights
+ * over the file either: -1, by path.
+ */
+static int open_program(const char *program)
+{
+	static int fd = -2;
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+	if (fd != -2)
+		return fd;
+	fd = sys_open_tree(AT_FDCWD, program, OPEN_TREE_CLONE);
+	if (fd >= 0 && sys_mount_setattr(fd, 0, &attr) < 0)
+		cleanup_close(&fd);
+	if (fd < 0)
+		fd = -1;
+	return fd;
+}
+
 static int prepare_child(struct launch_state *l, struct err *err)
 {
 	static char program[PATH_BUF];
@@ -382,6 +411,7 @@ static int prepare_child(struct launch_state *l, struct err *err)
 		[SANDBOX_FD_GATE] = req->gate_fd, [SANDBOX_FD_CONSOLE] = req->console_fd,
 	};
 	c->program = program;
+	c->program_fd = open_program(program);
 	snprintf(c->number, sizeof(c->number), "%zu", req->nfds);
 	c->argv[0] = (char *)(uintptr_t)"fc-sandbox";
 	c->argv[1] = c->number;
