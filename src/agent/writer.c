@@ -127,6 +127,13 @@ static void run_job(struct writer *w, struct writer_job *job)
 		job->result = r;
 }
 
+static void fail_jobs(struct writer_job *batch, enum writer_db db, int result)
+{
+	for (struct writer_job *j = batch; j; j = j->next)
+		if (j->db == db && j->result >= 0)
+			j->result = result;
+}
+
 /* One transaction per database over the whole batch; a commit that fails fails every job of that database. */
 static void run_batch(struct writer *w, struct writer_job *batch)
 {
@@ -137,10 +144,14 @@ static void run_batch(struct writer *w, struct writer_job *batch)
 	for (int i = 0; i < WRITER_DBS; i++)
 		begun[i] = used[i] ? exec_sql(w->db[i], "BEGIN IMMEDIATE") : 0;
 	for (struct writer_job *j = batch; j; j = j->next)
-		if (begun[j->db] < 0)
+		if (begun[j->db] < 0) {
 			j->result = begun[j->db];
-		else
+		} else {
 			run_job(w, j);
+			/* some errors end the whole transaction (sqlite3_get_autocommit): what follows must not be on its own */
+			if (sqlite3_get_autocommit(w->db[j->db]))
+				fail_jobs(batch, j->db, begun[j->db] = j->result < 0 ? j->result : -EIO);
+		}
 	for (int i = 0; i < WRITER_DBS; i++) {
 		if (!used[i] || begun[i] < 0)
 			continue;
@@ -149,9 +160,7 @@ static void run_batch(struct writer *w, struct writer_job *batch)
 			continue;
 		if (!sqlite3_get_autocommit(w->db[i]))
 			exec_sql(w->db[i], "ROLLBACK");
-		for (struct writer_job *j = batch; j; j = j->next)
-			if (j->db == (enum writer_db)i && j->result >= 0)
-				j->result = r;
+		fail_jobs(batch, (enum writer_db)i, r);
 	}
 }
 
@@ -269,7 +278,9 @@ static int open_database(sqlite3 **ret, enum writer_db which, const char *dir, s
 			WRITER_SCHEMA);
 		return err_hint(err, "start the fcnode version that wrote it, or move the file away to begin anew");
 	}
-	if (version == 0 && exec_sql(*ret, databases[which].schema) < 0)
+	/* all or nothing: a kill in between must not leave tables without their version */
+	if (version == 0 && (exec_sql(*ret, "BEGIN IMMEDIATE") < 0 || exec_sql(*ret, databases[which].schema) < 0 ||
+			     exec_sql(*ret, "COMMIT") < 0))
 		return err_set(err, EIO, "create tables in %s: %s", path, sqlite3_errmsg(*ret));
 	return 0;
 }

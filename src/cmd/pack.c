@@ -134,7 +134,7 @@ static int pack_single(struct packing *p, int fd, const struct stat *st)
 
 static int open_output(struct archive *a, int fd)
 {
-	return archive_write_set_format_ustar(a) == ARCHIVE_OK && archive_write_add_filter_gzip(a) == ARCHIVE_OK &&
+	return archive_write_set_format_gnutar(a) == ARCHIVE_OK && archive_write_add_filter_gzip(a) == ARCHIVE_OK &&
 			       archive_write_set_filter_option(a, "gzip", "timestamp", NULL) == ARCHIVE_OK &&
 			       archive_write_set_filter_option(a, "gzip", "compression-level", "3") == ARCHIVE_OK &&
 			       archive_write_open_fd(a, fd) == ARCHIVE_OK
