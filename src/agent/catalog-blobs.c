@@ -293,6 +293,9 @@ static void pump(struct catalog *c)
 		bool same = false;
 		TAILQ_FOREACH(other, &c->waiting, wait)
 			same = same || (other->unpacking && strcmp(other->blob->digest, ch->blob->digest) == 0);
+		const struct drop *d;
+		LIST_FOREACH(d, &c->drops, entry) /* being removed: on_dropped() comes back here */
+			same = same || (d->asked && strcmp(d->digest, ch->blob->digest) == 0);
 		if (same)
 			continue;
 		int r = start_unpack(ch);
@@ -341,8 +344,10 @@ static void on_dropped(void *arg, const struct msg_layer_dropped *m)
 	}
 	if (m->code == 0)
 		d->catalog->stats->layers_dropped++;
+	struct catalog *c = d->catalog;
 	LIST_REMOVE(d, entry);
 	free(d);
+	pump(c);
 }
 
 static void drop_layer(struct catalog *c, const char *digest)
@@ -440,6 +445,25 @@ void catalog_free_blobs(struct catalog *c)
 		LIST_REMOVE(d, entry);
 		free(d);
 	}
+}
+
+/* A file without a row: a crash or a failed commit came after its rename, or before its removal. */
+int catalog_clear_blobs(struct catalog *c)
+{
+	int fd = openat(c->blob_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	autodir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir) {
+		int code = errno;
+		if (fd >= 0)
+			close(fd);
+		return -code;
+	}
+	const struct dirent *e;
+	while ((errno = 0, e = readdir(dir)))
+		if (str_is_hex(e->d_name, UPLOAD_HEX - 1) && !digest_in_use(c, e->d_name) &&
+		    unlinkat(c->blob_dir, e->d_name, 0) < 0 && errno != ENOENT)
+			return -errno;
+	return -errno;
 }
 
 /* Walks keeper's list page by page: what it lacks is unpacked again, what only it has goes. */

@@ -70,6 +70,7 @@ void change_commit(struct change *ch);
 
 /* catalog-blobs.c */
 int catalog_load_blobs(struct catalog *c, struct err *err);
+int catalog_clear_blobs(struct catalog *c); /* of files that no row names */
 void catalog_free_blobs(struct catalog *c);
 struct blob *catalog_blob(struct catalog *c, const char *tenant, const char *digest);
 void catalog_blob_unref(struct catalog *c, struct blob *b);

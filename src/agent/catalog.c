@@ -420,6 +420,8 @@ int catalog_new(struct catalog **ret, struct event_base *base, const struct conf
 		err_set(err, -r, "remove unfinished uploads from %s", path);
 	if (r == 0)
 		r = catalog_load_blobs(c, err);
+	if (r == 0 && (r = catalog_clear_blobs(c)) < 0)
+		err_set(err, -r, "remove bundles that nothing names from %s", path);
 	if (r == 0)
 		r = load_functions(c, err);
 	const struct timeval period = { .tv_sec = 2 };

@@ -23,7 +23,11 @@
 #include "host/proc.h"
 #include "ipc/msg.h"
 
-enum { KEEPER_LAYERS = 1 + MSG_LAYERS_MAX, KEEPER_PATH = 512 };
+enum {
+	KEEPER_LAYERS = 1 + MSG_LAYERS_MAX, KEEPER_PATH = 512,
+	KEEPER_REMOVALS_MAX = 4, /* layers being removed at once, beside those being unpacked */
+	KEEPER_WORKS = MSG_UNPACKS_MAX + KEEPER_REMOVALS_MAX,
+};
 
 struct keeper;
 
@@ -111,8 +115,8 @@ struct keeper {
 	struct layer_store store[MSG_KIND_MAX];
 	char store_path[MSG_KIND_MAX][KEEPER_PATH];
 	uint64_t store_bytes, reserved_bytes; /* of all layers, and what unpacks may still add, for the ceiling */
-	struct layer_work work[MSG_UNPACKS_MAX];
-	size_t working;
+	struct layer_work work[KEEPER_WORKS];
+	size_t working, removing; /* all of them; of these, removals */
 	struct serve_half serve;
 	uint64_t counter[MSG_COUNTER_MAX];
 	bool stopping, forced;

@@ -155,7 +155,7 @@ int layers_open(struct keeper *k, struct err *err)
 
 static struct layer_work *find_work(struct keeper *k, enum msg_layer_kind kind, const char *sha256, bool removal)
 {
-	for (size_t i = 0; i < MSG_UNPACKS_MAX; i++) {
+	for (size_t i = 0; i < KEEPER_WORKS; i++) {
 		struct layer_work *w = &k->work[i];
 		if (w->active && w->removal == removal && w->kind == kind && strcmp(w->sha256, sha256) == 0)
 			return w;
@@ -285,6 +285,7 @@ static void work_end(struct layer_work *w)
 		event_free(w->event);
 	k->reserved_bytes -= w->reserved_bytes;
 	k->working--;
+	k->removing -= w->removal;
 	*w = (struct layer_work){ .job = LAYER_JOB_INIT };
 }
 
@@ -325,7 +326,7 @@ static void on_unpacked(evutil_socket_t fd, short what, void *arg)
 
 static struct layer_work *work_new(struct keeper *k, enum msg_layer_kind kind, const char *sha256, uint64_t request)
 {
-	for (size_t i = 0; i < MSG_UNPACKS_MAX; i++) {
+	for (size_t i = 0; i < KEEPER_WORKS; i++) {
 		struct layer_work *w = &k->work[i];
 		if (w->active)
 			continue;
@@ -378,7 +379,7 @@ void layer_request(struct keeper *k, const struct msg_layer_unpack *m, int bundl
 	if (!m->sha256[0]) {
 		outcome = MSG_LAYER_REFUSED;
 		r = err_set(&err, EINVAL, "unpack a layer without a digest");
-	} else if (k->working >= k->config->max_unpacks || find_work(k, (enum msg_layer_kind)m->kind, m->sha256, true)) {
+	} else if (k->working - k->removing >= k->config->max_unpacks || find_work(k, (enum msg_layer_kind)m->kind, m->sha256, true)) {
 		outcome = MSG_LAYER_BUSY;
 		r = err_set(&err, EBUSY, "unpack layer %s: max-unpacks are at work, or it is being removed", m->sha256);
 	} else if (over_ceiling(k, m)) {
@@ -440,6 +441,7 @@ __attribute__((noreturn)) static void remove_main(const struct layer_store *stor
 static int remove_start(struct layer_work *w, struct err *err)
 {
 	w->removal = true;
+	w->k->removing++;
 	struct clone_args args = { .flags = CLONE_PIDFD, .pidfd = (uintptr_t)&w->job.proc.pidfd, .exit_signal = SIGCHLD };
 	pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 	if (pid == 0)
@@ -461,7 +463,7 @@ void layer_drop(struct keeper *k, const struct msg_layer_drop *m)
 		r = -ENOENT;
 	else if (find_use(k, kind, m->sha256) || find_work(k, kind, m->sha256, false) || find_work(k, kind, m->sha256, true))
 		r = -EBUSY;
-	else if (k->working == MSG_UNPACKS_MAX || !(w = work_new(k, kind, m->sha256, m->request)))
+	else if (k->removing == KEEPER_REMOVALS_MAX || !(w = work_new(k, kind, m->sha256, m->request)))
 		r = -EBUSY;
 	else
 		r = remove_start(w, &err);
@@ -521,7 +523,7 @@ void layer_list(struct keeper *k, const struct msg_layer_list *m)
 
 void layers_orphan(struct keeper *k)
 {
-	for (size_t i = 0; i < MSG_UNPACKS_MAX; i++) {
+	for (size_t i = 0; i < KEEPER_WORKS; i++) {
 		struct layer_work *w = &k->work[i];
 		if (!w->active)
 			continue;
@@ -533,7 +535,7 @@ void layers_orphan(struct keeper *k)
 
 void layers_close(struct keeper *k)
 {
-	for (size_t i = 0; i < MSG_UNPACKS_MAX; i++)
+	for (size_t i = 0; i < KEEPER_WORKS; i++)
 		if (k->work[i].active)
 			work_abort(&k->work[i]);
 	for (int i = 0; i < MSG_KIND_MAX; i++)

@@ -88,7 +88,7 @@ static void send_counters(struct keeper *k, const struct msg_stats *m)
 	msg_init(&a, MSG_COUNTERS);
 	a.counters.request = m->request;
 	k->counter[MSG_COUNT_live_instances] = k->live;
-	k->counter[MSG_COUNT_live_unpacks] = k->working;
+	k->counter[MSG_COUNT_live_unpacks] = k->working - k->removing;
 	k->counter[MSG_COUNT_tenants] = k->tenants;
 	k->counter[MSG_COUNT_cpu_us] = (uint64_t)clock_ns(CLOCK_PROCESS_CPUTIME_ID) / 1000;
 	k->counter[MSG_COUNT_open_fds] = count_fds();
@@ -208,7 +208,7 @@ void keeper_turn(struct keeper *k)
 		return;
 	}
 	/* A new serve finds no sandbox of the old one: slots and requests begin anew. */
-	for (size_t i = 0; i < MSG_UNPACKS_MAX; i++)
+	for (size_t i = 0; i < KEEPER_WORKS; i++)
 		if (k->work[i].active && !k->work[i].removal)
 			return;
 	if (k->serve.again)
@@ -351,7 +351,7 @@ static struct keeper *keeper_new(const struct config *c)
 	k->serve.tail = &k->serve.head;
 	for (int i = 0; i < MSG_KIND_MAX; i++)
 		k->store[i] = (struct layer_store)LAYER_STORE_INIT;
-	for (size_t i = 0; i < MSG_UNPACKS_MAX; i++)
+	for (size_t i = 0; i < KEEPER_WORKS; i++)
 		k->work[i].job = (struct layer_job)LAYER_JOB_INIT;
 	return k;
 }
