@@ -101,7 +101,7 @@ struct gate {
 	size_t connections, refused_connections, exchanges;
 	LIST_HEAD(, conn) conns;
 	struct conn *arriving;
-	bool accepting, draining, running;
+	bool accepting, draining, ending, running;
 	struct event *idle_event;
 	void (*idle)(void *arg);
 	void *idle_arg;

@@ -64,7 +64,6 @@ void gate_invoke_begin(struct exchange *x)
 	x->on_free = on_free;
 	if (!x->op)
 		return gate_error(x, API_INTERNAL, "out of memory");
-	gate_header(x, "X-Fc-Code-Checksum", "%s", f->checksum);
 }
 
 void gate_invoke(struct exchange *x)
@@ -84,6 +83,7 @@ static void called(void *arg, struct invocation_result *r)
 {
 	struct exchange *x = arg;
 	if (r->started) {
+		gate_header(x, "X-Fc-Code-Checksum", "%s", r->checksum);
 		gate_header(x, "X-Fc-Instance-Id", "%s", r->instance_id);
 		gate_header(x, "X-Fc-Invocation-Duration", "%" PRIu64, (r->run_us + 500) / 1000);
 		gate_header(x, "X-Fc-Max-Memory-Usage", "%.2f", (double)r->peak_bytes / 1048576);

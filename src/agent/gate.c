@@ -301,6 +301,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const c
 		*len = 0;
 		return x->answered && x->received > GATE_SWALLOW_MAX ? MHD_NO : MHD_YES;
 	}
+	if (!x->answered && x->gate->ending) /* what handlers work with is gone by now */
+		return MHD_NO;
 	if (!x->answered && !x->handled) {
 		x->handled = true;
 		x->route->handle(x);
@@ -568,7 +570,7 @@ struct gate *gate_free(struct gate *g)
 	if (!g)
 		return NULL;
 	struct conn *c;
-	g->draining = true;
+	g->draining = g->ending = true;
 	g->idle = NULL;
 	if (g->mhd) { /* MHD does not stop with suspended connections */
 		LIST_FOREACH(c, &g->conns, entry)

@@ -292,11 +292,27 @@ static void fill_intent(struct invocation *i)
 	str_copy(r->timeline, sizeof(r->timeline), "{}");
 }
 
+/* The function as it is now: the layer of what it was when the call came may be gone. false: it was deleted. */
+static bool renew_function(struct invocation *i)
+{
+	struct catalog *c = i->table->env.catalog;
+	struct catalog_function *old = i->function, *now = c ? catalog_find(c, old->tenant, old->f.name) : old;
+	if (now && now != old) {
+		i->function = catalog_function_ref(now);
+		catalog_function_unref(old);
+	}
+	return now != NULL;
+}
+
 /* false: no room now, it stays in the queue. */
 static bool start(struct invocation *i)
 {
 	struct invocations *t = i->table;
 	struct err err = ERR_INIT;
+	if (!renew_function(i)) {
+		refuse(i, API_FUNCTION_NOT_FOUND, "the function was deleted while the call waited");
+		return true;
+	}
 	if (str_uuid(i->instance_id) < 0) {
 		refuse(i, API_INTERNAL, "no random numbers for an instance id");
 		return true;

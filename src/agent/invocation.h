@@ -19,6 +19,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
+struct catalog;
 struct catalog_function;
 struct config;
 struct event_base;
@@ -52,7 +53,7 @@ struct invocation_result {
 	const char *error_type; /* X-Fc-Error-Type, or NULL */
 	struct buf body;
 	struct buf log_tail;    /* raw; only when asked for */
-	const char *instance_id;
+	const char *instance_id, *checksum;
 	uint64_t run_us, billed_ms, peak_bytes; /* peak 0: not counted */
 	const char *timeline;   /* compact JSON, microseconds */
 };
@@ -65,6 +66,7 @@ struct invocations_env {
 	struct logs *logs;
 	struct meter *meter;
 	struct stats *stats;
+	struct catalog *catalog; /* NULL in unit tests: functions do not change there */
 };
 int invocations_new(struct invocations **ret, const struct invocations_env *env, struct err *err);
 /* Once keeper said how many sandboxes there may be. */

@@ -73,7 +73,7 @@ static int come_up(struct serve *s, const struct msg_welcome *m, struct err *err
 	int r = meter_new(&s->meter, s->base, s->config, s->dir, m->max_instances + METER_SPARE, s->writer, &s->stats, err);
 	if (r < 0)
 		return r;
-	const struct invocations_env calls = { s->base, s->config, s->logs, s->meter, &s->stats };
+	const struct invocations_env calls = { s->base, s->config, s->logs, s->meter, &s->stats, s->catalog };
 	if ((r = invocations_new(&s->calls, &calls, err)) < 0)
 		return r;
 	invocations_connect(s->calls, s->instances);
