@@ -47,7 +47,8 @@ static const char state_schema[] =
 	" wall_us INTEGER NOT NULL, billed_ms INTEGER NOT NULL, memory_mb INTEGER NOT NULL,"
 	" mb_ms INTEGER NOT NULL, cpu_us INTEGER, peak_bytes INTEGER, outcome TEXT NOT NULL, served TEXT NOT NULL,"
 	" timeline TEXT NOT NULL) STRICT;"
-	"CREATE INDEX usage_by_tenant ON usage(tenant, function, seq);"
+	"CREATE INDEX usage_by_tenant ON usage(tenant, seq);"
+	"CREATE INDEX usage_by_function ON usage(tenant, function, seq);"
 	"PRAGMA user_version = 1;";
 
 static const char logs_schema[] =
