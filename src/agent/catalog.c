@@ -270,9 +270,11 @@ static int fill_next(struct change *ch, const char *tenant, struct function *f)
 
 static void tenant_known(void *arg, const struct msg_tenant_added *m)
 {
-	(void)arg;
+	struct change *ch = arg;
 	if (m->code)
-		log_err("tenant not accepted by keeper code=%d reason=\"%s\"", m->code, m->text);
+		change_fail(ch, m->code == ENOSPC ? API_LIMIT_EXCEEDED : API_INTERNAL, "%s", m->text);
+	else
+		catalog_want_layer(ch);
 }
 
 static void change_begin(struct change *ch, const char *tenant, struct function *f, const char *digest)
@@ -288,12 +290,8 @@ static void change_begin(struct change *ch, const char *tenant, struct function 
 		change_fail(ch, API_INTERNAL, "store function '%s': out of memory", f->name);
 		return;
 	}
-	/* in order with everything sent later, so a launch never comes before its tenant */
-	if (c->link && link_tenant_add(c->link, tenant, tenant_known, c) != LINK_OK) {
+	if (link_tenant_add(c->link, tenant, tenant_known, ch) != LINK_OK)
 		change_fail(ch, API_RESOURCE_THROTTLED, "keeper has %d requests in flight; try again", LINK_REQUESTS_MAX);
-		return;
-	}
-	catalog_want_layer(ch);
 }
 
 void catalog_create(struct catalog *c, const char *tenant, struct function *f, const char *digest, catalog_fn *fn,

@@ -126,6 +126,24 @@ class Functions(unittest.TestCase):
         self.assertIn("AccessDenied", self.as_user(65533, "http://x/usage?tenant=default"))
 
 
+class Tenants(unittest.TestCase):
+    def test_tenant_max(self):
+        a = Agent("--tenant-max", "1")
+        try:
+            a.python("one", HELLO)
+            data = zip_of({"index.py": HELLO})
+            digest = "sha256:" + hashlib.sha256(data).hexdigest()
+            self.assertEqual(a.request("PUT", "/blobs/" + digest, data, X_Fcnode_Tenant="second").status, 200)
+            f = {"functionName": "two", "runtime": "python3", "handler": "index.handler", "code": {"blob": digest}}
+            r = a.request("POST", "/2023-03-30/functions", json.dumps(f), X_Fcnode_Tenant="second")
+            self.assertEqual((r.status, r.code), (400, "LimitExceededError"), r.body)
+            self.assertIn("tenant-max", r.json()["Message"])
+            self.assertEqual(a.request("GET", "/2023-03-30/functions/two", X_Fcnode_Tenant="second").status, 404)
+            self.assertEqual(a.invoke("one").body, b"v1")
+        finally:
+            a.close()
+
+
 class Restart(unittest.TestCase):
     def test_restart_and_crash(self):
         a = Agent()
