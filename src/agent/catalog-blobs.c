@@ -532,9 +532,10 @@ static void on_layers(void *arg, const struct msg_layers *m)
 void catalog_check_layers(struct catalog *c)
 {
 	struct check *k = calloc(1, sizeof(*k));
-	if (!k)
+	if (k)
+		k->catalog = c;
+	if (k && link_layer_list(c->link, MSG_KIND_CODE, "", on_layers, k) == LINK_OK)
 		return;
-	k->catalog = c;
-	if (link_layer_list(c->link, MSG_KIND_CODE, "", on_layers, k) != LINK_OK)
-		free(k);
+	log_err("layers could not be compared with keeper's: %s", k ? "too many requests in flight" : "out of memory");
+	free(k);
 }

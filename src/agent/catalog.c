@@ -437,15 +437,7 @@ int catalog_new(struct catalog **ret, struct event_base *base, const struct conf
 void catalog_connect(struct catalog *c, struct link *link)
 {
 	c->link = link;
-	const char *last = "";
-	for (size_t i = 0; i < c->count; i++) {
-		if (strcmp(c->functions[i]->tenant, last) == 0)
-			continue;
-		last = c->functions[i]->tenant;
-		if (link_tenant_add(link, last, tenant_known, c) != LINK_OK)
-			log_err("tenant=%s could not be told to keeper: too many requests in flight", last);
-	}
-	catalog_check_layers(c);
+	catalog_check_layers(c); /* tenants are in keeper's own table: it wrote each down before a function of it was stored */
 }
 
 struct catalog *catalog_free(struct catalog *c)

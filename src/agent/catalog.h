@@ -60,7 +60,7 @@ int catalog_new(struct catalog **ret, struct event_base *base, const struct conf
 		struct writer *writer, struct stats *stats, struct err *err);
 struct catalog *catalog_free(struct catalog *c);
 
-/* keeper is there: tell it the tenants, compare layers, unpack what is missing. */
+/* keeper is there: compare layers, unpack what is missing. */
 void catalog_connect(struct catalog *c, struct link *link);
 
 /* NULL when there is none. Borrowed. */
