@@ -305,6 +305,8 @@ static void pump(struct catalog *c)
 			continue;
 		}
 		TAILQ_REMOVE(&c->waiting, ch, wait);
+		if (ch->kind == CHANGE_RESTORE)
+			log_err("digest=%s layer could not be restored: %s", ch->blob->digest, strerror(-r));
 		change_fail(ch, r == -EAGAIN ? API_RESOURCE_THROTTLED : API_INTERNAL, "unpack the code bundle: %s",
 			    strerror(-r));
 	}

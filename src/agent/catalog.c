@@ -376,11 +376,15 @@ static int load_functions(struct catalog *c, struct err *err)
 		if (!f)
 			return -EINVAL;
 		struct blob *b = catalog_blob(c, f->tenant, f->digest);
-		if (!b || reserve(c) < 0) {
-			r = err_set(err, b ? ENOMEM : ENOENT, "function %s of tenant %s names bundle %s", f->f.name,
-				    f->tenant, f->digest);
+		if (!b) { /* one function lost is no reason to lose them all; its row stays until it is deployed again */
+			log_err("tenant=%s function=%s is not served: its bundle sha256:%s is not in the database; deploy it again",
+				f->tenant, f->f.name, f->digest);
 			catalog_function_unref(f);
-			return r;
+			continue;
+		}
+		if (reserve(c) < 0) {
+			catalog_function_unref(f);
+			return err_set(err, ENOMEM, "read the table of functions");
 		}
 		b->refs++;
 		table_insert(c, f);

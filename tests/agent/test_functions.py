@@ -178,6 +178,27 @@ class Restart(unittest.TestCase):
         finally:
             a.close()
 
+    def sql(self, agent, database, text):
+        subprocess.run(["python3", "-c", "import sqlite3,sys; c = sqlite3.connect(sys.argv[1]); c.execute(sys.argv[2]); "
+                        "c.commit()", agent.dir + "/state/serve/" + database, text], check=True)
+
+    def test_function_without_its_bundle(self):
+        a = Agent()
+        try:
+            a.python("lost", HELLO)
+            a.python("kept", HELLO + "# other bytes\n")
+            digest = a.request("GET", "/2023-03-30/functions/lost/code").json()["digest"].split(":")[1]
+            a.stop()
+            self.sql(a, "state.db", "DELETE FROM blobs WHERE digest = '%s'" % digest)
+            a.start()
+            self.assertEqual(a.invoke("kept").body, b"v1")
+            self.assertEqual(a.invoke("lost").status, 404)
+            self.assertRegex(a.text(), "function=lost is not served.*" + digest)
+            a.python("lost", HELLO)
+            self.assertEqual(a.invoke("lost").body, b"v1")
+        finally:
+            a.close()
+
     def test_schema_of_another_version_is_refused(self):
         a = Agent()
         a.stop()
