@@ -106,6 +106,39 @@ static const char replace_blob[] =
 	"INSERT OR REPLACE INTO blobs(tenant, digest, size, checksum, created_ms, layer_bytes, layer_files, unpacked)"
 	" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
+static int row_update(struct writer_job *job, sqlite3 *db)
+{
+	struct row_job *r = (struct row_job *)job;
+	return bind_blob(db, replace_blob, &r->blob);
+}
+
+static int row_remove(struct writer_job *job, sqlite3 *db)
+{
+	struct row_job *r = (struct row_job *)job;
+	if (r->unlink && unlinkat(r->catalog->blob_dir, r->blob.digest, 0) < 0 && errno != ENOENT)
+		return -errno;
+	return bind_blob(db, "DELETE FROM blobs WHERE tenant = ?1 AND digest = ?2", &r->blob);
+}
+
+static void row_done(struct writer_job *job, int result)
+{
+	struct row_job *r = (struct row_job *)job;
+	if (result < 0)
+		log_warning("digest=%s row of a bundle not written: %s, ignoring", r->blob.digest, strerror(-result));
+	free(r);
+}
+
+static void submit_row(struct catalog *c, const struct blob *b, bool remove, bool unlink)
+{
+	struct row_job *r = calloc(1, sizeof(*r));
+	if (!r)
+		return;
+	*r = (struct row_job){ { .db = WRITER_STATE, .run = remove ? row_remove : row_update, .done = row_done }, c, *b,
+			       unlink };
+	if (writer_submit(c->writer, &r->job) == WRITER_E_FULL)
+		free(r); /* a row that stayed is found again at the next start */
+}
+
 static int put_run(struct writer_job *job, sqlite3 *db)
 {
 	struct put *p = (struct put *)job;
@@ -145,8 +178,11 @@ static void put_refused(struct upload *u, catalog_fn *fn, void *arg, enum api_co
 void catalog_put_blob(struct catalog *c, const char *tenant, struct upload *u, const struct upload_result *digest,
 		      catalog_fn *fn, void *arg)
 {
-	if (catalog_blob(c, tenant, digest->sha256)) {
+	struct blob *have = catalog_blob(c, tenant, digest->sha256);
+	if (have) {
 		struct catalog_result r = { .code = API_CODE_MAX };
+		have->created_ms = clock_real_ms(); /* the create that follows has the whole grace again */
+		submit_row(c, have, false, false);
 		upload_free(u);
 		fn(arg, &r);
 		return;
@@ -182,39 +218,6 @@ void catalog_put_blob(struct catalog *c, const char *tenant, struct upload *u, c
 }
 
 /* ---- layers -------------------------------------------------------------- */
-
-static int row_update(struct writer_job *job, sqlite3 *db)
-{
-	struct row_job *r = (struct row_job *)job;
-	return bind_blob(db, replace_blob, &r->blob);
-}
-
-static int row_remove(struct writer_job *job, sqlite3 *db)
-{
-	struct row_job *r = (struct row_job *)job;
-	if (r->unlink && unlinkat(r->catalog->blob_dir, r->blob.digest, 0) < 0 && errno != ENOENT)
-		return -errno;
-	return bind_blob(db, "DELETE FROM blobs WHERE tenant = ?1 AND digest = ?2", &r->blob);
-}
-
-static void row_done(struct writer_job *job, int result)
-{
-	struct row_job *r = (struct row_job *)job;
-	if (result < 0)
-		log_warning("digest=%s row of a bundle not written: %s, ignoring", r->blob.digest, strerror(-result));
-	free(r);
-}
-
-static void submit_row(struct catalog *c, const struct blob *b, bool remove, bool unlink)
-{
-	struct row_job *r = calloc(1, sizeof(*r));
-	if (!r)
-		return;
-	*r = (struct row_job){ { .db = WRITER_STATE, .run = remove ? row_remove : row_update, .done = row_done }, c, *b,
-			       unlink };
-	if (writer_submit(c->writer, &r->job) == WRITER_E_FULL)
-		free(r); /* a row that stayed is found again at the next start */
-}
 
 static void pump(struct catalog *c);
 
