@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +19,18 @@ struct logs {
 	const struct config *config;
 	struct writer *writer;
 	struct stats *stats;
-	uint64_t disk_bytes; /* the writer's thread owns it once jobs run */
+	uint64_t disk_bytes;    /* the writer's thread owns it once jobs run */
+	atomic_bool recount;    /* a job of ours came to nothing: disk_bytes may hold what is not there */
 };
+
+static int count_bytes(sqlite3 *db, uint64_t *ret)
+{
+	autostmt sqlite3_stmt *s = writer_prepare(db, "SELECT coalesce(sum(size), 0) FROM logs");
+	int r = writer_step(db, s);
+	if (r == 1)
+		*ret = (uint64_t)sqlite3_column_int64(s, 0);
+	return r == 1 ? 0 : r < 0 ? r : -EIO;
+}
 
 int logs_new(struct logs **ret, const struct config *config, struct writer *writer, struct stats *stats, struct err *err)
 {
@@ -30,12 +41,10 @@ int logs_new(struct logs **ret, const struct config *config, struct writer *writ
 	l->writer = writer;
 	l->stats = stats;
 	sqlite3 *db = writer_connection(writer, WRITER_LOGS);
-	autostmt sqlite3_stmt *s = writer_prepare(db, "SELECT coalesce(sum(size), 0) FROM logs");
-	if (writer_step(db, s) != 1) {
+	if (count_bytes(db, &l->disk_bytes) < 0) {
 		free(l);
 		return err_set(err, EIO, "read the table of logs: %s", sqlite3_errmsg(db));
 	}
-	l->disk_bytes = (uint64_t)sqlite3_column_int64(s, 0);
 	stats->log_disk_bytes = l->disk_bytes;
 	*ret = l;
 	return 0;
@@ -151,8 +160,10 @@ static int evict(struct store_job *j, sqlite3 *db)
 static int store_run(struct writer_job *job, sqlite3 *db)
 {
 	struct store_job *j = (struct store_job *)job;
-	int r = evict(j, db);
-	if (r < 0)
+	int r = 0;
+	if (atomic_exchange(&j->logs->recount, false) && (r = count_bytes(db, &j->logs->disk_bytes)) < 0)
+		atomic_store(&j->logs->recount, true);
+	if (r < 0 || (r = evict(j, db)) < 0)
 		return r;
 	autostmt sqlite3_stmt *s =
 		writer_prepare(db, "INSERT INTO logs(request_id, tenant, function, start_ms, dropped, size, text)"
@@ -178,6 +189,7 @@ static void store_done(struct writer_job *job, int result)
 	struct logs *l = j->logs;
 	if (result < 0) {
 		l->stats->log_bytes_dropped += j->text.len;
+		atomic_store(&l->recount, true); /* its commit may have failed after run() had counted it */
 	} else {
 		l->stats->log_bytes += j->text.len;
 		l->stats->log_records_evicted += j->evicted;
