@@ -100,7 +100,11 @@ static size_t add_offset(char *buf, size_t size, size_t n, const char *clock, in
 	return str_add(buf, size, n, "\n");
 }
 
-/* time_namespaces(7): offsets may be set until the first process enters; execve does. */
+/*
+ * time_namespaces(7): offsets may be set until the first process enters. We enter
+ * it ourselves: before 6.2 execve did not, and a process whose children are to be
+ * in another one could not clone with CLONE_VM, as PID 1 starts its payload.
+ */
 static int time_namespace(struct ctx *ctx)
 {
 	const struct spec *s = ctx->spec;
@@ -113,7 +117,13 @@ static int time_namespace(struct ctx *ctx)
 	r = proc_self(ctx);
 	if (r >= 0)
 		r = write_file(ctx->proc_fd, "timens_offsets", text);
-	return r < 0 ? stage_fail(ctx, r, "write", "/proc/self/timens_offsets") : 0;
+	if (r < 0)
+		return stage_fail(ctx, r, "write", "/proc/self/timens_offsets");
+	int fd = sys_openat(ctx->proc_fd, "ns/time_for_children", O_RDONLY | O_CLOEXEC, 0);
+	r = fd < 0 ? fd : sys_setns(fd, CLONE_NEWTIME);
+	if (fd >= 0)
+		sys_close(fd);
+	return r < 0 ? stage_fail(ctx, r, "enter", "the new time namespace") : 0;
 }
 
 /* Through the host's /proc, which shows the namespaces of the one who opens it. */
