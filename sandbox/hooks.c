@@ -60,7 +60,6 @@ static int hook_wait(int pid, uint32_t timeout_s)
 static int hook_one(struct ctx *ctx, const struct spec_hook *h)
 {
 	static char stack[16384] __attribute__((aligned(16)));
-	int pipe[2];
 	if (h->argv_count > 510 || h->env_count > 510)
 		return -7; /* E2BIG */
 	struct hook_run run = {
@@ -68,19 +67,17 @@ static int hook_one(struct ctx *ctx, const struct spec_hook *h)
 		.argv = words(ctx, hook_words, h->argv_first, h->argv_count),
 		.envp = words(ctx, hook_words + 512, h->env_first, h->env_count),
 	};
-	int r = (int)sys2(__NR_pipe2, SYS_P(pipe), O_CLOEXEC);
-	if (r < 0)
-		return r;
-	run.in = pipe[0];
-	long pid = sys_clone_call(CLONE_VM | CLONE_VFORK | 17 /* SIGCHLD */, stack + sizeof(stack), NULL, hook_child, &run);
-	sys_close(pipe[0]);
-	if (pid > 0) {
-		sys_write(pipe[1], ctx->state ? ctx->state : "", ctx->state_len); /* at most a pipe's 64 KiB */
-		sys_close(pipe[1]);
-		return hook_wait((int)pid, h->timeout_s);
-	}
-	sys_close(pipe[1]);
-	return (int)pid;
+	/* a file, not a pipe: a hook that does not read must neither block us nor end us by SIGPIPE */
+	run.in = (int)sys2(__NR_memfd_create, SYS_P("state"), 1 /* MFD_CLOEXEC */);
+	if (run.in < 0)
+		return run.in;
+	long r = ctx->state_len ? sys_write(run.in, ctx->state, ctx->state_len) : 0;
+	if (r >= 0)
+		r = sys3(__NR_lseek, run.in, 0, 0 /* SEEK_SET */);
+	if (r >= 0)
+		r = sys_clone_call(CLONE_VM | CLONE_VFORK | 17 /* SIGCHLD */, stack + sizeof(stack), NULL, hook_child, &run);
+	sys_close(run.in);
+	return r < 0 ? (int)r : hook_wait((int)r, h->timeout_s);
 }
 
 int hooks_run(struct ctx *ctx, enum spec_hook_kind kind)
