@@ -502,6 +502,8 @@ static const char *const op_names[SPEC_MNT_MAX] = {
 static int open_own_trees(struct ctx *ctx)
 {
 	SPEC_EACH(ctx->spec, TREE, struct spec_tree, t) {
+		if (t->flags & SPEC_TREE_DEV) /* only the launcher can make it; what path names is the host's /dev */
+			return stage_fail(ctx, -EPERM_, "make a minimal", text(ctx, t->path));
 		unsigned flags = OPEN_TREE_CLONE | (t->flags & SPEC_TREE_RECURSIVE ? AT_RECURSIVE : 0);
 		int fd = sys_open_tree(AT_FDCWD, text(ctx, t->path), flags);
 		if (fd < 0 && !(fd == -ENOENT_ && (t->flags & SPEC_TREE_OPTIONAL)))
