@@ -338,8 +338,10 @@ static long clone_into(struct launch_state *l, uint64_t flags, int *pidfd, bool 
 	struct launch_child *c = l->child;
 	int into = l->out->has_cgroup ? cgroup_clone_fd(&l->out->cgroup) : -1;
 	bool off = (l->req->spec->features_off >> SYS_CLONE3) & 1;
+	/* a time namespace can be joined only by who has its memory for itself (setns(2)) */
+	uint64_t vm = l->join[SPEC_NS_TIME] >= 0 ? 0 : CLONE_VM;
 	struct clone_args args = {
-		.flags = flags | CLONE_VM | (into >= 0 ? CLONE_INTO_CGROUP : 0),
+		.flags = flags | vm | (into >= 0 ? CLONE_INTO_CGROUP : 0),
 		.pidfd = (uintptr_t)pidfd,
 		.exit_signal = SIGCHLD,
 		.cgroup = into >= 0 ? (uint64_t)into : 0,
@@ -347,7 +349,7 @@ static long clone_into(struct launch_state *l, uint64_t flags, int *pidfd, bool 
 	long pid = off ? -ENOSYS : sys_clone3_call(&args, sizeof(args), c->stack, sizeof(c->stack), child_main, c);
 	*placed = pid > 0 && into >= 0;
 	if (pid == -ENOSYS)
-		pid = sys_clone_call(flags | CLONE_VM | SIGCHLD, c->stack + sizeof(c->stack), pidfd, child_main, c);
+		pid = sys_clone_call(flags | vm | SIGCHLD, c->stack + sizeof(c->stack), pidfd, child_main, c);
 	return pid;
 }
 
