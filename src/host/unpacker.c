@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -126,7 +127,7 @@ static int spawn(const struct command *c, const struct unpacker_req *req, int re
 }
 
 /* Until it ends: 0; -ETIMEDOUT, -ECANCELED or -errno with it killed. Reaped in any case. */
-static int await(struct proc *p, int cancel_fd, uint64_t wall_ms, int *status)
+static int await(struct proc *p, int cancel_fd, uint64_t wall_ms, int *status, struct rusage *ru)
 {
 	const int64_t deadline = clock_mono_ns() / 1000000 + (int64_t)wall_ms;
 	struct pollfd fds[2] = { { .fd = p->pidfd, .events = POLLIN }, { .fd = cancel_fd, .events = POLLIN } };
@@ -143,7 +144,7 @@ static int await(struct proc *p, int cancel_fd, uint64_t wall_ms, int *status)
 	}
 	if (r)
 		proc_signal(p, SIGKILL);
-	int reaped = proc_reap(p, status, NULL);
+	int reaped = proc_reap(p, status, ru);
 	return r ? r : reaped;
 }
 
@@ -156,7 +157,7 @@ static int limit_hit(struct unpack_result *ret, const char *what, uint64_t value
 }
 
 /* Ended without a result. */
-static int explain(int status, const struct layer_limits *limits, struct unpack_result *ret, struct err *err)
+static int explain(int status, const struct rusage *ru, const struct layer_limits *limits, struct unpack_result *ret, struct err *err)
 {
 	memset(ret, 0, sizeof(*ret));
 	if (WIFEXITED(status)) {
@@ -167,7 +168,9 @@ static int explain(int status, const struct layer_limits *limits, struct unpack_
 		return err_hint(err, "check that fc-unpack and its libraries belong to this version");
 	}
 	const int sig = WTERMSIG(status);
-	if (sig == SIGXCPU)
+	/* as pid 1 it does not die of SIGXCPU but a second later of SIGKILL */
+	const uint64_t cpu = (uint64_t)(ru->ru_utime.tv_sec + ru->ru_stime.tv_sec);
+	if (sig == SIGXCPU || (sig == SIGKILL && cpu >= limits->cpu_seconds))
 		return limit_hit(ret, "processor time", limits->cpu_seconds, "s");
 	ret->outcome = UNPACK_crash;
 	const char *why = sig == SIGSYS	 ? "it made a system call that unpacking does not need"
@@ -199,7 +202,8 @@ int unpacker_run(const struct unpacker_req *req, struct unpack_result *ret, stru
 	cleanup_close(&write_end);
 
 	int status = 0;
-	r = await(&p, req->cancel_fd, req->limits->wall_ms, &status);
+	struct rusage ru = { .ru_maxrss = 0 };
+	r = await(&p, req->cancel_fd, req->limits->wall_ms, &status, &ru);
 	if (r == -ETIMEDOUT)
 		return limit_hit(ret, "time", req->limits->wall_ms, "ms");
 	if (r < 0)
@@ -207,7 +211,7 @@ int unpacker_run(const struct unpacker_req *req, struct unpack_result *ret, stru
 	/* the result is smaller than a pipe, so it is there whole, or never will be */
 	r = fd_read_all(read_end, ret, sizeof(*ret));
 	if (r == -ENODATA)
-		return explain(status, req->limits, ret, err);
+		return explain(status, &ru, req->limits, ret, err);
 	if (r < 0)
 		return err_set(err, -r, "read fc-unpack's result");
 	if (unpack_result_check(ret) < 0)
