@@ -2,7 +2,9 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -236,7 +238,8 @@ int invoke_print(struct invoke *v)
 	int status = exit_status(v), r = 0;
 
 	if (v->opts->tmp_output && geteuid() == 0) {
-		r = take_over(AT_FDCWD, v->opts->tmp_output, geteuid(), getegid(), 0);
+		char dir[PATH_MAX]; /* it may have been named by a symlink; what is in it is not followed */
+		r = realpath(v->opts->tmp_output, dir) ? take_over(AT_FDCWD, dir, geteuid(), getegid(), 0) : -errno;
 		if (r < 0)
 			err_set(&err, -r, "take over --tmp-output %s", v->opts->tmp_output);
 	}

@@ -276,5 +276,9 @@ int invoke_start(struct invoke *v)
 	int r = compile_and_launch(v);
 	if (r == 0)
 		return CMD_OK;
+	struct stat st; /* a directory that was refused is not ours to take back */
+	if (v->opts->tmp_output && geteuid() == 0 && stat(v->opts->tmp_output, &st) == 0 &&
+	    st.st_uid == INVOKE_UID_BASE + WISH_UID_INSIDE && chown(v->opts->tmp_output, geteuid(), getegid()) < 0)
+		err_hint(&v->err, "and --tmp-output %s could not be taken back", v->opts->tmp_output);
 	return v->launching ? CMD_HOST : invoke_exit_status(r);
 }
