@@ -21,7 +21,7 @@
 #include "cmd/invoke.h"
 #include "ipc/channel.h"
 
-enum { SLOT_STATUS, SLOT_EVENT, SLOT_REPLY, SLOT_LOG, SLOT_SIGNAL, SLOT_MAX };
+enum { SLOT_STATUS, SLOT_EVENT, SLOT_REPLY, SLOT_LOG, SLOT_SIGNAL, SLOT_STDERR, SLOT_MAX };
 
 struct call {
 	struct invoke *v;
@@ -31,6 +31,7 @@ struct call {
 	uint64_t deadline_ns;
 	bool ready, done;      /* channel: handler loaded; reply or error is whole */
 	bool killed;
+	bool log_waits;        /* the log has bytes that our standard error does not take yet */
 };
 
 static void end_call(struct call *c, enum invoke_outcome outcome, const char *text)
@@ -201,7 +202,7 @@ static bool read_pipe(int *fd, char *buf, size_t size, ssize_t *len)
 
 static void relay_log(struct invoke *v)
 {
-	char data[16384];
+	char data[4096]; /* PIPE_BUF: what a writable pipe takes without blocking us */
 	ssize_t n;
 	if (read_pipe(&v->log_fd, data, sizeof(data), &n))
 		fd_write_all(STDERR_FILENO, data, (size_t)n);
@@ -270,8 +271,9 @@ static void turn(struct call *c)
 		[SLOT_EVENT] = { v->channel || sending ? v->event_fd : -1,
 				 (short)((v->channel ? POLLIN : 0) | (sending ? POLLOUT : 0)), 0 },
 		[SLOT_REPLY] = { v->reply_fd, POLLIN, 0 },
-		[SLOT_LOG] = { v->log_fd, POLLIN, 0 },
+		[SLOT_LOG] = { c->log_waits ? -1 : v->log_fd, POLLIN, 0 },
 		[SLOT_SIGNAL] = { c->done ? -1 : v->signal_fd, POLLIN, 0 },
+		[SLOT_STDERR] = { c->log_waits ? STDERR_FILENO : -1, POLLOUT, 0 },
 	};
 	if (poll(p, SLOT_MAX, wait_ms(c)) < 0 && errno != EINTR) {
 		end_call(c, INVOKE_PROTOCOL, "poll failed");
@@ -285,8 +287,13 @@ static void turn(struct call *c)
 		read_channel(c);
 	if (p[SLOT_REPLY].revents)
 		read_reply(c);
+	/* whoever reads our standard error slowly must not hold up the deadline */
 	if (p[SLOT_LOG].revents)
+		c->log_waits = true;
+	if (p[SLOT_STDERR].revents) {
 		relay_log(v);
+		c->log_waits = false;
+	}
 	if (p[SLOT_SIGNAL].revents && !c->done && invoke_take_signal(v))
 		end_call(c, INVOKE_INTERRUPTED, NULL);
 	if (!c->done && clock_mono_ns() >= (int64_t)c->deadline_ns) {
