@@ -15,6 +15,7 @@
 
 #include "agent/stats.h"
 #include "base/cleanup.h"
+#include "base/log.h"
 
 enum { BATCH_MAX = 1024 };
 
@@ -59,11 +60,14 @@ static const char logs_schema[] =
 
 static const struct {
 	const char *file, *schema, *pragmas;
+	const char *check; /* reads it all; what fails it is set aside. NULL: a damaged one is for people to decide */
 } databases[] = {
 	[WRITER_STATE] = { "state.db", state_schema,
-			   "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;" },
+			   "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;", NULL },
+	/* NORMAL: a power loss takes the last texts, not the whole file; no fsync but at a checkpoint */
 	[WRITER_LOGS] = { "logs.db", logs_schema,
-			  "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;" },
+			  "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;",
+			  "SELECT sum(size) FROM logs" },
 };
 _Static_assert(ARRAY_LEN(databases) == WRITER_DBS, "a row for each database");
 
@@ -261,7 +265,31 @@ static int read_version(sqlite3 *db, int *ret)
 	return 0;
 }
 
-static int open_database(sqlite3 **ret, enum writer_db which, const char *dir, struct err *err)
+static bool is_damaged(sqlite3 *db)
+{
+	int rc = sqlite3_errcode(db) & 0xff;
+	return rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB;
+}
+
+/* Keeps one for people to look at, in the place of an earlier one. */
+static int set_aside(sqlite3 **db, const char *path, struct err *err)
+{
+	char other[1240];
+	log_warning("event=database_damaged file=%s error=\"%s\" action=\"kept as .damaged, begun anew\"", path,
+		    sqlite3_errmsg(*db));
+	sqlite3_close(*db);
+	*db = NULL;
+	static const char *const journals[] = { "-wal", "-shm" }; /* what they say is about the old file */
+	for (size_t i = 0; i < ARRAY_LEN(journals); i++) {
+		snprintf(other, sizeof(other), "%s%s", path, journals[i]);
+		if (unlink(other) < 0 && errno != ENOENT)
+			return err_set(err, errno, "remove %s", other);
+	}
+	snprintf(other, sizeof(other), "%s.damaged", path);
+	return rename(path, other) < 0 ? err_set(err, errno, "rename %s to %s", path, other) : 0;
+}
+
+static int open_database(sqlite3 **ret, enum writer_db which, const char *dir, bool may_set_aside, struct err *err)
 {
 	char path[1200];
 	snprintf(path, sizeof(path), "%s/%s", dir, databases[which].file);
@@ -270,7 +298,12 @@ static int open_database(sqlite3 **ret, enum writer_db which, const char *dir, s
 		return err_set(err, EIO, "open database %s: %s", path, *ret ? sqlite3_errmsg(*ret) : "no memory");
 	sqlite3_busy_timeout(*ret, 5000);
 	int version = 0;
-	if (exec_sql(*ret, databases[which].pragmas) < 0 || read_version(*ret, &version) < 0) {
+	if (exec_sql(*ret, databases[which].pragmas) < 0 || read_version(*ret, &version) < 0 ||
+	    (version == WRITER_SCHEMA && databases[which].check && exec_sql(*ret, databases[which].check) < 0)) {
+		if (may_set_aside && databases[which].check && is_damaged(*ret)) {
+			int r = set_aside(ret, path, err);
+			return r < 0 ? r : open_database(ret, which, dir, /* may_set_aside= */ false, err);
+		}
 		err_set(err, EIO, "read database %s: %s", path, sqlite3_errmsg(*ret));
 		return err_hint(err, "the file is damaged or not ours: restore it, or move it away to begin anew");
 	}
@@ -299,7 +332,7 @@ int writer_new(struct writer **ret, struct event_base *base, const char *dir, st
 	pthread_cond_init(&w->wake, NULL);
 	int r = 0;
 	for (int i = 0; r == 0 && i < WRITER_DBS; i++)
-		r = open_database(&w->db[i], i, dir, err);
+		r = open_database(&w->db[i], i, dir, /* may_set_aside= */ true, err);
 	if (r == 0 && ((w->ready_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0 ||
 		       !(w->ready = event_new(base, w->ready_fd, EV_READ | EV_PERSIST, on_ready, w)) ||
 		       event_add(w->ready, NULL) < 0))

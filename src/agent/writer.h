@@ -8,8 +8,9 @@
  * FULL: fsync before done). Queries are jobs too and see all jobs before them.
  *
  * Two databases: WRITER_STATE (functions, blobs, usage: the ledger) and
- * WRITER_LOGS (text that may be lost; no fsync). A schema of another version
- * is refused at start, never migrated by guessing.
+ * WRITER_LOGS (text that may be lost: fsync only at checkpoints, and a damaged
+ * file is set aside). A schema of another version is refused at start, never
+ * migrated by guessing.
  */
 #pragma once
 

@@ -199,6 +199,26 @@ class Restart(unittest.TestCase):
         finally:
             a.close()
 
+    def test_damaged_logs_are_set_aside(self):
+        a = Agent()
+        try:
+            a.python("logs", HELLO)
+            for first, length in ((0, 100), (4096, 1 << 20)):  # no database any more; a table that cannot be read
+                a.invoke("logs")
+                a.stop()
+                db = a.dir + "/state/serve/logs.db"
+                with open(db, "r+b") as f:
+                    f.seek(first)
+                    f.write(b"\xa5" * min(length, os.path.getsize(db) - first))
+                a.start()
+                self.assertEqual(a.log_of(a.invoke("logs")).status, 200)
+                self.assertTrue(os.path.exists(db + ".damaged"))
+                os.unlink(db + ".damaged")
+            self.assertEqual(a.text().count("event=database_damaged"), 2)
+            self.assertEqual(len(a.usage()), 4)
+        finally:
+            a.close()
+
     def test_schema_of_another_version_is_refused(self):
         a = Agent()
         a.stop()
