@@ -20,6 +20,7 @@ struct logs {
 	struct writer *writer;
 	struct stats *stats;
 	uint64_t disk_bytes;    /* the writer's thread owns it once jobs run */
+	uint64_t queued_bytes;  /* the loop's: text that waits for the writer */
 	atomic_bool recount;    /* a job of ours came to nothing: disk_bytes may hold what is not there */
 };
 
@@ -187,6 +188,7 @@ static void store_done(struct writer_job *job, int result)
 {
 	struct store_job *j = (struct store_job *)job;
 	struct logs *l = j->logs;
+	l->queued_bytes -= j->text.len;
 	if (result < 0) {
 		l->stats->log_bytes_dropped += j->text.len;
 		atomic_store(&l->recount, true); /* its commit may have failed after run() had counted it */
@@ -205,7 +207,7 @@ void logs_store(struct logs *l, struct log_capture *c, const char *request_id, c
 	if (c->dropped)
 		log_capture_note(c, "[fcnode: %" PRIu64 " bytes of log were not kept]", c->dropped);
 	l->stats->log_bytes_dropped += c->dropped;
-	struct store_job *j = calloc(1, sizeof(*j));
+	struct store_job *j = c->text.len <= LOGS_QUEUE_MAX - l->queued_bytes ? calloc(1, sizeof(*j)) : NULL;
 	if (!j) {
 		l->stats->log_bytes_dropped += c->text.len;
 		buf_fini(&c->text);
@@ -221,6 +223,7 @@ void logs_store(struct logs *l, struct log_capture *c, const char *request_id, c
 	str_copy(j->request_id, sizeof(j->request_id), request_id);
 	str_copy(j->tenant, sizeof(j->tenant), tenant);
 	str_copy(j->function, sizeof(j->function), function);
+	l->queued_bytes += j->text.len;
 	if (writer_submit(l->writer, &j->job) == WRITER_E_FULL)
 		store_done(&j->job, -EAGAIN);
 }

@@ -24,6 +24,9 @@ struct logs;
 struct stats;
 struct writer;
 
+/* Text that waits for the disk, all calls together; what is more is not kept, only counted. fcnode-api(7), LIMITS. */
+enum { LOGS_QUEUE_MAX = 64 << 20 };
+
 enum { LOG_STDOUT, LOG_STDERR, LOG_STREAMS };
 
 struct log_capture {
