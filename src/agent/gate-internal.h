@@ -30,6 +30,8 @@ enum {
 	GATE_JSON_MAX = (50 << 20) / 3 * 4 + (1 << 20), /* create and update: 50 MiB of zip in base64, and the rest */
 	GATE_ZIP_MAX = 50 << 20,                        /* code.zipFile, decoded (CONTRACTS 1) */
 	GATE_BODIES_MAX = 512 << 20,                    /* all bodies in memory together */
+	GATE_REPLIES_MAX = 256 << 20,                   /* all replies that clients have not taken yet */
+	GATE_REPLY_SMALL = 64 << 10,                    /* not counted there */
 	GATE_SWALLOW_MAX = 64 << 20,                    /* of a refused request's body, before the connection is cut */
 };
 
@@ -76,6 +78,7 @@ struct exchange {
 	struct buf body;
 	struct upload *upload;
 	uint64_t received, counted; /* bytes taken; of them, in stats.body_bytes */
+	uint64_t held;              /* of the reply, in stats.reply_held_bytes */
 
 	unsigned status;
 	struct buf reply;
@@ -117,6 +120,7 @@ void gate_file(struct exchange *x, const char *type, int fd);                   
 void gate_empty(struct exchange *x, unsigned status);
 void gate_error(struct exchange *x, enum api_code code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void gate_defer(struct exchange *x);
+bool gate_reply_room(struct exchange *x, size_t len); /* or answers that GATE_REPLIES_MAX is reached */
 
 /* gate.c: the answer is known; send it now or wake the connection. */
 void gate_answer(struct exchange *x);

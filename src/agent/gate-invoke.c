@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "agent/catalog.h"
+#include "agent/config.h"
 #include "agent/gate-internal.h"
 #include "agent/invocation.h"
 #include "base/cleanup.h"
@@ -53,6 +54,10 @@ void gate_invoke_begin(struct exchange *x)
 		return gate_error(x, API_INVALID_ARGUMENT, "x-fc-invocation-type: must be Sync");
 	if (log && strcasecmp(log, "Tail") != 0 && strcasecmp(log, "None") != 0)
 		return gate_error(x, API_INVALID_ARGUMENT, "x-fc-log-type: must be Tail or None");
+	/* rather than run it and then have no place for what it says */
+	uint64_t most = x->gate->env.config->max_reply_bytes;
+	if (!gate_reply_room(x, most < GATE_REPLIES_MAX / 2 ? most : GATE_REPLIES_MAX / 2))
+		return;
 	enum api_code code = invocation_admit(x->gate->env.calls, &err);
 	if (code != API_CODE_MAX)
 		return gate_error(x, code, "%s", err.text);

@@ -30,8 +30,25 @@ void gate_header(struct exchange *x, const char *name, const char *fmt, ...)
 	x->header[x->headers++].value = value;
 }
 
+bool gate_reply_room(struct exchange *x, size_t len)
+{
+	uint64_t held = x->gate->env.stats->reply_held_bytes;
+	if (held == 0 || held + len <= GATE_REPLIES_MAX) /* one is always taken: max-reply-bytes may be larger */
+		return true;
+	gate_error(x, API_RESOURCE_THROTTLED, "replies that their clients have not taken yet reach %d bytes; try again",
+		   GATE_REPLIES_MAX);
+	return false;
+}
+
 void gate_text(struct exchange *x, unsigned status, const char *type, struct buf *body)
 {
+	/* at most one for each connection, so small ones need no count: errors, health, metrics get out in any case */
+	if (body->len > GATE_REPLY_SMALL) {
+		if (!gate_reply_room(x, body->len))
+			return buf_fini(body);
+		x->held = body->len;
+		x->gate->env.stats->reply_held_bytes += x->held;
+	}
 	x->status = status;
 	x->content_type = type;
 	x->reply = *body;
@@ -121,6 +138,8 @@ void gate_exchange_fini(struct exchange *x)
 		close(x->reply_fd);
 	x->reply_fd = -1;
 	buf_fini(&x->reply);
+	x->gate->env.stats->reply_held_bytes -= x->held;
+	x->held = 0;
 	x->gate->env.stats->body_bytes -= x->counted;
 	x->counted = 0;
 	buf_fini(&x->body);

@@ -8,8 +8,8 @@
  * hangs up meanwhile is noticed all the same.
  *
  * Bounded: connections (max-connections), target 4 KB, headers, bodies each
- * and all together, the time a client may take for its head, its body and the
- * reply. A refusal has the API's error body and names the limit.
+ * and all together, replies all together, the time a client may take for its
+ * head, its body and the reply. A refusal has the API's error body and names the limit.
  */
 #pragma once
 

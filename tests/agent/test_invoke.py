@@ -218,6 +218,33 @@ class Pressure(unittest.TestCase):
         self.assertEqual(self.a.raw(b"POST /2023-03-30/functions HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc"), b"")
 
 
+class Replies(unittest.TestCase):
+    def test_replies_that_nobody_takes(self):
+        a = Agent("--max-reply-bytes", "64M")
+        slow = []
+        try:
+            a.shell("big", "head -c 62914560 /dev/zero")
+            for i in range(4):
+                s = socket.socket(socket.AF_UNIX)
+                slow.append(s)
+                s.connect(a.socket)
+                s.sendall(b"POST /2023-03-30/functions/big/invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+                while a.metric("fcnode_http_reply_bytes") < (i + 1) * 62914560:
+                    pass
+            r = a.invoke("big")
+            self.assertEqual((r.status, r.code), (503, "ResourceThrottled"))
+            self.assertIn("268435456 bytes", r.json()["Message"])
+            self.assertEqual(len(a.usage(functionName="big")), 4)  # it was not run for nothing
+            slow.pop().close()
+            while a.metric("fcnode_http_reply_bytes") > 3 * 62914560:
+                pass
+            self.assertEqual(len(a.invoke("big").body), 62914560)
+        finally:
+            for s in slow:
+                s.close()
+            a.close()
+
+
 class Residue(unittest.TestCase):
     def test_nothing_is_left(self):
         # other agents may run on this machine: only what is this one's is looked for
