@@ -191,7 +191,8 @@ static void store_done(struct writer_job *job, int result)
 	l->queued_bytes -= j->text.len;
 	if (result < 0) {
 		l->stats->log_bytes_dropped += j->text.len;
-		atomic_store(&l->recount, true); /* its commit may have failed after run() had counted it */
+		if (result != -EAGAIN) /* it ran, and its commit may have failed after run() had counted it */
+			atomic_store(&l->recount, true);
 	} else {
 		l->stats->log_bytes += j->text.len;
 		l->stats->log_records_evicted += j->evicted;
