@@ -68,7 +68,46 @@ uint64_t catalog_tenant_bytes(const struct catalog *c, const char *tenant)
 	LIST_FOREACH(p, &c->pending_puts, entry)
 		if (strcmp(p->blob->tenant, tenant) == 0)
 			sum += p->blob->size;
+	const struct catalog_charge *ch;
+	LIST_FOREACH(ch, &c->charges, entry)
+		if (strcmp(ch->tenant, tenant) == 0)
+			sum += ch->max;
 	return sum;
+}
+
+struct catalog_charge *catalog_charge(struct catalog *c, const char *tenant, const char *digest, uint64_t want)
+{
+	struct catalog_charge *ch = calloc(1, sizeof(*ch));
+	if (!ch)
+		return NULL;
+	uint64_t used = catalog_tenant_bytes(c, tenant), quota = c->config->tenant_disk_quota;
+	const struct blob *have = digest ? catalog_blob(c, tenant, digest) : NULL;
+	if (have && have->size < want)
+		want = have->size; /* more cannot have that digest */
+	uint64_t left = used < quota ? quota - used : 0;
+	if (have && used <= quota)
+		left = want; /* it replaces itself: possible with a full quota too, one at a time */
+	ch->catalog = c;
+	str_copy(ch->tenant, sizeof(ch->tenant), tenant);
+	ch->bound = left < want;
+	ch->max = ch->bound ? left : want;
+	LIST_INSERT_HEAD(&c->charges, ch, entry);
+	return ch;
+}
+
+struct catalog_charge *catalog_discharge(struct catalog_charge *ch)
+{
+	if (ch && ch->catalog)
+		LIST_REMOVE(ch, entry);
+	free(ch);
+	return NULL;
+}
+
+void catalog_quota_text(const struct catalog *c, const char *tenant, char *out, size_t size)
+{
+	snprintf(out, size, "tenant '%s' uses %" PRIu64 " bytes of code, uploads under way included, and this would pass "
+			    "tenant-disk-quota (%" PRIu64 "); delete functions it no longer needs",
+		 tenant, catalog_tenant_bytes(c, tenant), c->config->tenant_disk_quota);
 }
 
 static void count_blobs(struct catalog *c)
@@ -189,11 +228,8 @@ void catalog_put_blob(struct catalog *c, const char *tenant, struct upload *u, c
 	}
 	uint64_t used = catalog_tenant_bytes(c, tenant);
 	if (digest->bytes > c->config->tenant_disk_quota || used > c->config->tenant_disk_quota - digest->bytes) {
-		char text[240];
-		snprintf(text, sizeof(text),
-			 "tenant '%s' uses %" PRIu64 " bytes of code, %" PRIu64 " more would pass tenant-disk-quota (%" PRIu64
-			 "); delete functions it no longer needs",
-			 tenant, used, digest->bytes, c->config->tenant_disk_quota);
+		char text[320];
+		catalog_quota_text(c, tenant, text, sizeof(text));
 		return put_refused(u, fn, arg, API_LIMIT_EXCEEDED, text);
 	}
 	struct put *p = calloc(1, sizeof(*p));
@@ -260,20 +296,48 @@ static void on_layer(void *arg, const struct msg_layer_done *done, const struct 
 	pump(c);
 }
 
-/* 0 when the unpack is under way. */
+/* What the tenant's unpacks under way may still add. */
+static uint64_t granted_bytes(const struct catalog *c, const char *tenant)
+{
+	uint64_t sum = 0;
+	const struct change *ch;
+	TAILQ_FOREACH(ch, &c->waiting, wait)
+		if (ch->unpacking && strcmp(ch->blob->tenant, tenant) == 0)
+			sum += ch->granted;
+	return sum;
+}
+
+/* 0 when the unpack is under way; 1: not now, the tenant's others may take what is left of its quota. */
 static int start_unpack(struct change *ch)
 {
 	struct catalog *c = ch->catalog;
 	struct blob *b = ch->blob;
-	uint64_t used = catalog_tenant_bytes(c, b->tenant), quota = c->config->tenant_disk_quota;
-	uint64_t left = used < quota ? quota - used : 1, max = c->config->max_unpacked_bytes;
+	uint64_t granted = granted_bytes(c, b->tenant), used = catalog_tenant_bytes(c, b->tenant) + granted;
+	uint64_t quota = c->config->tenant_disk_quota, max = c->config->max_unpacked_bytes;
+	uint64_t left = used < quota ? quota - used : 1;
+	if (left < max && granted > 0)
+		return 1;
 	ch->quota_bound = left < max;
+	ch->granted = ch->quota_bound ? left : max;
 	autoclose int fd = openat(c->blob_dir, b->digest, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return -errno;
-	int r = link_layer_unpack(c->link, MSG_KIND_CODE, fd, b->digest, ch->quota_bound ? left : max,
-				  c->config->max_files, on_layer, ch);
+	int r = link_layer_unpack(c->link, MSG_KIND_CODE, fd, b->digest, ch->granted, c->config->max_files, on_layer, ch);
 	return r > 0 ? -EAGAIN : r;
+}
+
+/* Is the same layer being made or removed? on_layer() and on_dropped() come back to pump(). */
+static bool layer_is_busy(const struct catalog *c, const char *digest)
+{
+	const struct change *ch;
+	TAILQ_FOREACH(ch, &c->waiting, wait)
+		if (ch->unpacking && strcmp(ch->blob->digest, digest) == 0)
+			return true;
+	const struct drop *d;
+	LIST_FOREACH(d, &c->drops, entry)
+		if (d->asked && strcmp(d->digest, digest) == 0)
+			return true;
+	return false;
 }
 
 /* Begin what waits: never two of the same digest at once (the second finds it there), never more than keeper takes. */
@@ -292,16 +356,9 @@ static void pump(struct catalog *c)
 		const struct msg_welcome *w = link_welcome(c->link);
 		if (!w || c->unpacks >= w->max_unpacks)
 			return;
-		struct change *other;
-		bool same = false;
-		TAILQ_FOREACH(other, &c->waiting, wait)
-			same = same || (other->unpacking && strcmp(other->blob->digest, ch->blob->digest) == 0);
-		const struct drop *d;
-		LIST_FOREACH(d, &c->drops, entry) /* being removed: on_dropped() comes back here */
-			same = same || (d->asked && strcmp(d->digest, ch->blob->digest) == 0);
-		if (same)
+		int r = layer_is_busy(c, ch->blob->digest) ? 1 : start_unpack(ch);
+		if (r == 1)
 			continue;
-		int r = start_unpack(ch);
 		if (r == 0) {
 			ch->unpacking = true;
 			c->unpacks++;
@@ -440,6 +497,11 @@ int catalog_load_blobs(struct catalog *c, struct err *err)
 
 void catalog_free_blobs(struct catalog *c)
 {
+	struct catalog_charge *ch;
+	while ((ch = LIST_FIRST(&c->charges))) { /* whose uploads end after us */
+		LIST_REMOVE(ch, entry);
+		ch->catalog = NULL;
+	}
 	struct blob *b;
 	while ((b = LIST_FIRST(&c->blobs))) {
 		LIST_REMOVE(b, entry);

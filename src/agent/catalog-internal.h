@@ -35,6 +35,7 @@ struct change {
 	struct blob *blob;      /* holds a reference */
 	char *config;           /* text of the row */
 	bool unpacking, quota_bound;
+	uint64_t granted;       /* what the layer may come to, while unpacking */
 	catalog_fn *fn;
 	void *arg;
 	TAILQ_ENTRY(change) entry, wait;
@@ -62,6 +63,7 @@ struct catalog {
 	LIST_HEAD(, drop) drops;
 	TAILQ_HEAD(changes, change) changes, waiting;
 	LIST_HEAD(, put) pending_puts;
+	LIST_HEAD(, catalog_charge) charges;
 };
 
 /* catalog.c */

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "agent/api.h"
 #include "agent/upload.h"
@@ -86,5 +87,21 @@ bool catalog_has_blob(struct catalog *c, const char *tenant, const char *digest)
 int catalog_open_blob(struct catalog *c, const char *tenant, const char *digest); /* a descriptor or -errno */
 int catalog_blob_dir(const struct catalog *c);
 
-/* Bytes charged to the tenant, and how many may come. */
+/*
+ * What an upload under way may come to, counted against tenant-disk-quota from its first byte on: of `want` bytes, max
+ * are allowed (bound: fewer, for the quota's sake). digest: of a bundle that is said to come again, or NULL. Give it
+ * back before catalog_put_blob(), which counts for itself. NULL: no memory.
+ */
+struct catalog_charge {
+	struct catalog *catalog;
+	char tenant[CATALOG_NAME_SIZE];
+	uint64_t max;
+	bool bound;
+	LIST_ENTRY(catalog_charge) entry;
+};
+struct catalog_charge *catalog_charge(struct catalog *c, const char *tenant, const char *digest, uint64_t want);
+struct catalog_charge *catalog_discharge(struct catalog_charge *ch); /* NULL */
+void catalog_quota_text(const struct catalog *c, const char *tenant, char *out, size_t size); /* why more is refused */
+
+/* Bytes of bundles and layers charged to the tenant, uploads under way included. */
 uint64_t catalog_tenant_bytes(const struct catalog *c, const char *tenant);

@@ -161,21 +161,43 @@ static bool within_limits(struct exchange *x, const struct function *f)
 	return false;
 }
 
+void gate_upload_failed(struct exchange *x, int result)
+{
+	char text[320];
+	bool bound = x->charge && x->charge->bound;
+	uint64_t max = x->charge ? x->charge->max : 0;
+	x->received = 0; /* what is swallowed from here on counts anew, and takes nothing from others */
+	x->upload = upload_free(x->upload);
+	x->charge = catalog_discharge(x->charge);
+	if (result == -EMSGSIZE && bound) {
+		catalog_quota_text(x->gate->env.catalog, x->tenant, text, sizeof(text));
+		gate_error(x, API_LIMIT_EXCEEDED, "%s", text);
+	} else if (result == -EMSGSIZE) {
+		gate_error(x, API_ENTITY_TOO_LARGE, "the code has more than %" PRIu64 " bytes (max-code-bytes, or what the "
+						    "bundle of that digest has)", max);
+	} else {
+		gate_error(x, result == -ENOSPC || result == -EDQUOT ? API_STORAGE_FULL : API_INTERNAL, "store the code: %s",
+			   strerror(-result));
+	}
+}
+
 static void store_zip(struct exchange *x, struct body *b)
 {
 	struct catalog *c = x->gate->env.catalog;
 	struct deploy *d = x->op;
 	struct upload *u = NULL;
 	struct err err = ERR_INIT;
-	int r = upload_new(&u, catalog_blob_dir(c), x->gate->env.config->max_code_bytes, &err);
-	if (r == 0 && ((r = upload_write(u, b->zip.data, b->zip.len)) < 0 || (r = upload_finish(u, &d->code)) < 0))
-		err_set(&err, -r, "store code.zipFile");
+	uint64_t max = x->gate->env.config->max_code_bytes;
+	x->charge = catalog_charge(c, x->tenant, NULL, b->zip.len < max ? b->zip.len : max);
+	int r = x->charge ? upload_new(&u, catalog_blob_dir(c), x->charge->max, &err) : -ENOMEM;
+	if (r == 0 && (r = upload_write(u, b->zip.data, b->zip.len)) == 0)
+		r = upload_finish(u, &d->code);
 	if (r < 0) {
 		upload_free(u);
-		gate_error(x, r == -ENOSPC ? API_STORAGE_FULL : r == -EMSGSIZE ? API_ENTITY_TOO_LARGE : API_INTERNAL, "%s",
-			   err.text);
+		gate_upload_failed(x, r);
 		return;
 	}
+	x->charge = catalog_discharge(x->charge);
 	catalog_put_blob(c, x->tenant, u, &d->code, zip_stored, x);
 }
 
@@ -314,8 +336,20 @@ void gate_put_blob_begin(struct exchange *x)
 {
 	char digest[BODY_DIGEST];
 	struct err err = ERR_INIT;
-	if (blob_digest(x, digest) &&
-	    upload_new(&x->upload, catalog_blob_dir(x->gate->env.catalog), x->gate->env.config->max_code_bytes, &err) < 0)
+	struct catalog *c = x->gate->env.catalog;
+	uint64_t want = x->gate->env.config->max_code_bytes, length;
+	if (!blob_digest(x, digest))
+		return;
+	/* a length that is said is all that is charged; it was held against max-code-bytes before */
+	const char *text = gate_request_header(x, "Content-Length");
+	if (text && str_to_u64(text, &length) == 0)
+		want = length;
+	x->charge = catalog_charge(c, x->tenant, digest, want);
+	if (!x->charge)
+		return gate_error(x, API_INTERNAL, "out of memory");
+	if (text && x->charge->bound)
+		return gate_upload_failed(x, -EMSGSIZE);
+	if (upload_new(&x->upload, catalog_blob_dir(c), x->charge->max, &err) < 0)
 		gate_error(x, err.code == ENOSPC ? API_STORAGE_FULL : API_INTERNAL, "%s", err.text);
 }
 
@@ -343,6 +377,7 @@ void gate_put_blob(struct exchange *x)
 				  got.bytes, got.sha256);
 	gate_defer(x);
 	struct upload *u = take_ptr(x->upload);
+	x->charge = catalog_discharge(x->charge);
 	catalog_put_blob(x->gate->env.catalog, x->tenant, u, &got, blob_stored, x);
 }
 

@@ -77,6 +77,7 @@ struct exchange {
 	bool begun, handled, deferred, suspended, answered, queued, gone, cut;
 	struct buf body;
 	struct upload *upload;
+	struct catalog_charge *charge; /* of the upload */
 	uint64_t received, counted; /* bytes taken; of them, in stats.body_bytes */
 	uint64_t held;              /* of the reply, in stats.reply_held_bytes */
 
@@ -121,6 +122,9 @@ void gate_empty(struct exchange *x, unsigned status);
 void gate_error(struct exchange *x, enum api_code code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void gate_defer(struct exchange *x);
 bool gate_reply_room(struct exchange *x, size_t len); /* or answers that GATE_REPLIES_MAX is reached */
+
+/* gate-functions.c: -EMSGSIZE and the like from the upload: answers, and ends it. */
+void gate_upload_failed(struct exchange *x, int result);
 
 /* gate.c: the answer is known; send it now or wake the connection. */
 void gate_answer(struct exchange *x);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/catalog.h"
 #include "agent/gate-internal.h"
 #include "base/cleanup.h"
 
@@ -144,6 +145,7 @@ void gate_exchange_fini(struct exchange *x)
 	x->counted = 0;
 	buf_fini(&x->body);
 	x->upload = upload_free(x->upload);
+	x->charge = catalog_discharge(x->charge);
 	free(x->raw);
 	x->raw = NULL;
 }

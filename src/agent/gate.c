@@ -261,7 +261,8 @@ static void take_piece(struct exchange *x, const char *data, size_t len)
 	if (x->route->body == BODY_NONE)
 		return body_too_large(x);
 	if (x->upload) {
-		r = upload_write(x->upload, data, len);
+		if ((r = upload_write(x->upload, data, len)) < 0)
+			return gate_upload_failed(x, r);
 	} else if (s->body_bytes + len > GATE_BODIES_MAX) {
 		return gate_error(x, API_RESOURCE_THROTTLED, "request bodies in memory reach %d bytes; try again", GATE_BODIES_MAX);
 	} else {
@@ -273,8 +274,6 @@ static void take_piece(struct exchange *x, const char *data, size_t len)
 	}
 	if (r == -EMSGSIZE)
 		body_too_large(x);
-	else if (r == -ENOSPC || r == -EDQUOT)
-		gate_error(x, API_STORAGE_FULL, "store the upload: %s", strerror(-r));
 	else if (r < 0)
 		gate_error(x, API_INTERNAL, "take the body: %s", strerror(-r));
 }

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import tempfile
 import unittest
@@ -112,6 +113,26 @@ class Functions(unittest.TestCase):
             if r.status != 200:
                 break
         self.refused(r, 400, "LimitExceededError", "tenant-disk-quota")
+
+    def test_quota_counts_what_is_being_uploaded(self):
+        a, data = self.a, os.urandom(1800 << 10)
+        put = lambda d: a.request("PUT", "/blobs/sha256:" + hashlib.sha256(d).hexdigest(), d, X_Fcnode_Tenant="upload")
+        self.assertEqual(a.request("GET", "/healthz").status, 200)
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(a.socket)
+        s.sendall(b"PUT /blobs/sha256:%s HTTP/1.1\r\nHost: x\r\nX-Fcnode-Tenant: upload\r\nContent-Length: 1843200\r\n\r\nabc"
+                  % (b"0" * 64))
+        blobs = a.dir + "/state/serve/blobs"
+        while not any(n.startswith(".upload-") for n in os.listdir(blobs)):
+            pass
+        self.refused(put(data), 400, "LimitExceededError", "tenant-disk-quota")
+        head = b"PUT /blobs/sha256:%s HTTP/1.1\r\nHost: x\r\nX-Fcnode-Tenant: upload\r\nTransfer-Encoding: chunked\r\n\r\n"
+        r = a.raw(head % (b"1" * 64) + b"1c2000\r\n" + data + b"\r\n0\r\n\r\n", half_close=True)
+        self.assertIn(b"tenant-disk-quota", r)  # its length was not known before
+        s.close()
+        while any(n.startswith(".upload-") for n in os.listdir(blobs)):
+            pass
+        self.assertEqual([put(data).status, put(data).status], [200, 200])  # the same bytes again need no room
 
     def as_user(self, uid, *words):
         return subprocess.run(["curl", "-s", "-i", "--unix-socket", self.a.socket, *words], user=uid, group=uid, extra_groups=[],
