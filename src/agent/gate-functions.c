@@ -10,17 +10,28 @@
 #include "agent/catalog.h"
 #include "agent/config.h"
 #include "agent/gate-internal.h"
+#include "agent/worker.h"
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/str.h"
 
 enum { LIST_DEFAULT = 20, LIST_MAX = 100 };
 
-/* A create or update on its way: the zip is stored first, then the function. */
+/* A create or update on its way: read and the zip written to a file by the worker, the zip stored, then the function. */
 struct deploy {
+	struct worker_job job;        /* first: a job is its deploy */
+	struct exchange *x;           /* the loop's: nothing for the worker */
+	const struct config *config;
 	struct catalog_function *old; /* update: what it was computed from */
+	struct buf body;
+	int blob_dir;
+	uint64_t max_zip;             /* what the quota leaves */
+	enum api_code refused;        /* what the worker came to: API_CODE_MAX, or why not, with err */
+	struct err err;
+	int stored;                   /* < 0: the zip could not be written */
 	struct function f;
 	bool has_code;
+	struct upload *upload;        /* the zip; NULL: none came */
 	struct upload_result code;    /* only sha256 is set for code.blob */
 };
 
@@ -101,6 +112,8 @@ static void deploy_free(struct exchange *x)
 	x->op = NULL;
 	if (!d)
 		return;
+	buf_fini(&d->body);
+	upload_free(d->upload);
 	function_fini(&d->f);
 	catalog_function_unref(d->old);
 	free(d);
@@ -135,32 +148,6 @@ static void zip_stored(void *arg, const struct catalog_result *r)
 		store_function(x);
 }
 
-/* The config's ceilings over what the manifest's own ranges allow. */
-static bool within_limits(struct exchange *x, const struct function *f)
-{
-	const struct config *c = x->gate->env.config;
-	const struct {
-		const char *field, *limit;
-		uint64_t value, max;
-	} checks[] = {
-		{ "memorySize", "max-memory", (uint64_t)f->memory_mb << 20, c->max_memory_bytes },
-		{ "cpu", "max-cpu", f->cpu_milli, c->max_cpu_milli },
-		{ "diskSize", "max-tmp", (uint64_t)f->disk_mb << 20, c->max_tmp_bytes },
-		{ "timeout", "max-timeout", (uint64_t)f->timeout_s * 1000, c->max_timeout_ms },
-	};
-	for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
-		if (checks[i].value <= checks[i].max)
-			continue;
-		gate_error(x, API_INVALID_ARGUMENT, "%s: more than this node allows (%s is %" PRIu64 ")", checks[i].field,
-			   checks[i].limit, checks[i].max);
-		return false;
-	}
-	if (f->nlayers == 0)
-		return true;
-	gate_error(x, API_NOT_IMPLEMENTED, "layers: this node does not serve layers yet; put their files into the code");
-	return false;
-}
-
 void gate_upload_failed(struct exchange *x, int result)
 {
 	char text[320];
@@ -181,81 +168,126 @@ void gate_upload_failed(struct exchange *x, int result)
 	}
 }
 
-static void store_zip(struct exchange *x, struct body *b)
+/* The config's ceilings over what the manifest's own ranges allow. */
+static bool within_limits(struct deploy *d)
 {
-	struct catalog *c = x->gate->env.catalog;
-	struct deploy *d = x->op;
-	struct upload *u = NULL;
-	struct err err = ERR_INIT;
-	uint64_t max = x->gate->env.config->max_code_bytes;
-	x->charge = catalog_charge(c, x->tenant, NULL, b->zip.len < max ? b->zip.len : max);
-	int r = x->charge ? upload_new(&u, catalog_blob_dir(c), x->charge->max, &err) : -ENOMEM;
-	if (r == 0 && (r = upload_write(u, b->zip.data, b->zip.len)) == 0)
-		r = upload_finish(u, &d->code);
-	if (r < 0) {
-		upload_free(u);
-		gate_upload_failed(x, r);
-		return;
+	const struct config *c = d->config;
+	const struct function *f = &d->f;
+	const struct {
+		const char *field, *limit;
+		uint64_t value, max;
+	} checks[] = {
+		{ "memorySize", "max-memory", (uint64_t)f->memory_mb << 20, c->max_memory_bytes },
+		{ "cpu", "max-cpu", f->cpu_milli, c->max_cpu_milli },
+		{ "diskSize", "max-tmp", (uint64_t)f->disk_mb << 20, c->max_tmp_bytes },
+		{ "timeout", "max-timeout", (uint64_t)f->timeout_s * 1000, c->max_timeout_ms },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
+		if (checks[i].value <= checks[i].max)
+			continue;
+		err_set(&d->err, 0, "%s: more than this node allows (%s is %" PRIu64 ")", checks[i].field, checks[i].limit,
+			checks[i].max);
+		d->refused = API_INVALID_ARGUMENT;
+		return false;
 	}
-	x->charge = catalog_discharge(x->charge);
-	catalog_put_blob(c, x->tenant, u, &d->code, zip_stored, x);
+	if (f->nlayers == 0)
+		return true;
+	err_set(&d->err, 0, "layers: this node does not serve layers yet; put their files into the code");
+	d->refused = API_NOT_IMPLEMENTED;
+	return false;
 }
 
-/* The body into x->op; false when it was refused. */
-static bool read_function(struct exchange *x, const struct body *b, struct catalog_function *old)
+/* The object into d->f; false when it was refused. */
+static bool read_function(struct deploy *d, const struct body *b)
 {
-	struct err err = ERR_INIT;
-	struct deploy *d = calloc(1, sizeof(*d));
-	if (!d) {
-		gate_error(x, API_INTERNAL, "out of memory");
-		return false;
-	}
-	x->op = d;
-	x->on_free = deploy_free;
-	function_init(&d->f);
 	int r = 0;
-	if (old) {
-		d->old = catalog_function_ref(old);
-		autojson json_t *stored = function_to_json(&old->f);
-		r = stored ? function_parse(stored, NULL, &d->f, &err) : err_set(&err, ENOMEM, "copy the function");
+	if (d->old) {
+		const struct function *old = &d->old->f; /* never changes once it is visible */
+		autojson json_t *stored = function_to_json(old);
+		r = stored ? function_parse(stored, NULL, &d->f, &d->err) : err_set(&d->err, ENOMEM, "copy the function");
 		if (r == 0)
-			r = function_update(&d->f, b->object, &err);
-		if (r == 0 && strcmp(d->f.name, old->f.name) != 0)
-			r = err_set(&err, 0, "functionName: a function cannot be renamed");
+			r = function_update(&d->f, b->object, &d->err);
+		if (r == 0 && strcmp(d->f.name, old->name) != 0)
+			r = err_set(&d->err, 0, "functionName: a function cannot be renamed");
 	} else {
-		r = function_parse(b->object, NULL, &d->f, &err);
+		r = function_parse(b->object, NULL, &d->f, &d->err);
 	}
 	d->has_code = b->has_zip || b->has_blob;
-	if (r == 0 && !old && !d->has_code)
-		r = err_set(&err, 0, "code: missing; give code.zipFile or code.blob");
+	if (r == 0 && !d->old && !d->has_code)
+		r = err_set(&d->err, 0, "code: missing; give code.zipFile or code.blob");
 	if (b->has_blob)
 		str_copy(d->code.sha256, sizeof(d->code.sha256), b->digest);
-	if (r < 0) {
-		gate_error(x, API_INVALID_ARGUMENT, "%s%s%s", err.text, err.hint[0] ? "; " : "", err.hint);
-		return false;
+	if (r < 0)
+		d->refused = API_INVALID_ARGUMENT;
+	return r == 0 && within_limits(d);
+}
+
+static void write_zip(struct deploy *d, const struct buf *zip)
+{
+	d->stored = upload_new(&d->upload, d->blob_dir, d->max_zip, &d->err);
+	if (d->stored == 0)
+		d->stored = upload_write(d->upload, zip->data, zip->len);
+	if (d->stored == 0)
+		d->stored = upload_finish(d->upload, &d->code);
+}
+
+/* In the worker's thread. */
+static void read_body(struct worker_job *job)
+{
+	struct deploy *d = (struct deploy *)job;
+	struct body b = { .zip = BUF_INIT(0) };
+	int r = body_parse(d->body.data ? d->body.data : "", d->body.len, GATE_ZIP_MAX, &b, &d->err);
+	buf_fini(&d->body);
+	if (r != BODY_OK) {
+		d->refused = r == BODY_E_TOO_LARGE ? API_ENTITY_TOO_LARGE : API_INVALID_ARGUMENT;
+		return;
 	}
-	return within_limits(x, &d->f);
+	if (read_function(d, &b) && b.has_zip)
+		write_zip(d, &b.zip);
+	body_fini(&b);
+}
+
+static void body_read(struct worker_job *job, bool ran)
+{
+	struct deploy *d = (struct deploy *)job;
+	struct exchange *x = d->x;
+	gate_body_done(x);
+	if (!ran)
+		return gate_error(x, API_SHUTTING_DOWN, "the agent is shutting down");
+	if (d->refused != API_CODE_MAX)
+		return gate_error(x, d->refused, "%s%s%s", d->err.text, d->err.hint[0] ? "; " : "", d->err.hint);
+	if (d->stored < 0)
+		return gate_upload_failed(x, d->stored);
+	x->charge = catalog_discharge(x->charge);
+	if (d->upload)
+		catalog_put_blob(x->gate->env.catalog, x->tenant, take_ptr(d->upload), &d->code, zip_stored, x);
+	else
+		store_function(x);
 }
 
 static void deploy(struct exchange *x, struct catalog_function *old)
 {
-	struct body b = { .zip = BUF_INIT(0) };
-	struct err err = ERR_INIT;
-	int r = body_parse(x->body.data ? x->body.data : "", x->body.len, GATE_ZIP_MAX, &b, &err);
-	buf_fini(&x->body);
-	if (r != BODY_OK) {
-		gate_error(x, r == BODY_E_TOO_LARGE ? API_ENTITY_TOO_LARGE : API_INVALID_ARGUMENT, "%s%s%s", err.text,
-			   err.hint[0] ? "; " : "", err.hint);
-		return;
+	struct catalog *c = x->gate->env.catalog;
+	const struct config *config = x->gate->env.config;
+	struct deploy *d = calloc(1, sizeof(*d));
+	/* the zip in it cannot be larger */
+	uint64_t most = x->body.len / 4 * 3 + 3, max = config->max_code_bytes;
+	x->charge = d ? catalog_charge(c, x->tenant, NULL, most < max ? most : max) : NULL;
+	if (!x->charge) {
+		free(d);
+		return gate_error(x, API_INTERNAL, "out of memory");
 	}
-	if (read_function(x, &b, old)) {
-		gate_defer(x);
-		if (b.has_zip)
-			store_zip(x, &b);
-		else
-			store_function(x);
-	}
-	body_fini(&b);
+	*d = (struct deploy){ .job = { .run = read_body, .done = body_read }, .x = x, .config = config, .body = x->body,
+			      .blob_dir = catalog_blob_dir(c), .max_zip = x->charge->max, .refused = API_CODE_MAX };
+	x->body = (struct buf)BUF_INIT(0);
+	function_init(&d->f);
+	d->old = old ? catalog_function_ref(old) : NULL;
+	x->op = d;
+	x->on_free = deploy_free;
+	if (worker_submit(x->gate->env.worker, &d->job) == WORKER_OK)
+		gate_defer(x); /* done() comes from the loop, not from in there */
+	else
+		gate_error(x, API_RESOURCE_THROTTLED, "%d bodies wait to be read (body-queue); try again", WORKER_QUEUE_MAX);
 }
 
 void gate_create(struct exchange *x) { deploy(x, NULL); }

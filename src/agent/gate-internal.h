@@ -121,6 +121,7 @@ void gate_file(struct exchange *x, const char *type, int fd);                   
 void gate_empty(struct exchange *x, unsigned status);
 void gate_error(struct exchange *x, enum api_code code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void gate_defer(struct exchange *x);
+void gate_body_done(struct exchange *x); /* its memory was given back or handed on: not counted any more */
 bool gate_reply_room(struct exchange *x, size_t len); /* or answers that GATE_REPLIES_MAX is reached */
 
 /* gate-functions.c: -EMSGSIZE and the like from the upload: answers, and ends it. */

@@ -130,6 +130,12 @@ struct MHD_Response *gate_build_response(struct exchange *x)
 	return r;
 }
 
+void gate_body_done(struct exchange *x)
+{
+	x->gate->env.stats->body_bytes -= x->counted;
+	x->counted = 0;
+}
+
 void gate_exchange_fini(struct exchange *x)
 {
 	for (size_t i = 0; i < x->headers; i++)
@@ -141,8 +147,7 @@ void gate_exchange_fini(struct exchange *x)
 	buf_fini(&x->reply);
 	x->gate->env.stats->reply_held_bytes -= x->held;
 	x->held = 0;
-	x->gate->env.stats->body_bytes -= x->counted;
-	x->counted = 0;
+	gate_body_done(x);
 	buf_fini(&x->body);
 	x->upload = upload_free(x->upload);
 	x->charge = catalog_discharge(x->charge);

@@ -26,6 +26,7 @@ struct link;
 struct logs;
 struct meter;
 struct stats;
+struct worker;
 
 struct gate_env {
 	struct event_base *base;
@@ -36,6 +37,7 @@ struct gate_env {
 	struct meter *meter;
 	struct stats *stats;
 	struct link *link; /* for keeper's counters and facts */
+	struct worker *worker; /* for bodies that take long to read */
 };
 
 /* Takes listen_fd over (bound, listening) and begins to accept. */

@@ -26,7 +26,7 @@ libserve_a_SOURCES = \
 	%D%/gate-reply.c %D%/gate-routes.c \
 	%D%/invocation.c %D%/invocation-end.c %D%/invocation.h %D%/invocation-internal.h %D%/invocation-states.def \
 	%D%/logs.c %D%/logs.h %D%/meter.c %D%/meter.h %D%/runtime.c %D%/runtime.h %D%/serve.c \
-	%D%/upload.c %D%/upload.h %D%/writer.c %D%/writer.h
+	%D%/upload.c %D%/upload.h %D%/worker.c %D%/worker.h %D%/writer.c %D%/writer.h
 libserve_a_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JANSSON_CFLAGS) $(MICROHTTPD_CFLAGS) $(SQLITE_CFLAGS) \
 	$(GNUTLS_CFLAGS) -pthread
 

@@ -1,6 +1,6 @@
 /*
  * serve - the unprivileged half of fc-agent: one loop, one thread but for the
- * database writer.
+ * database writer and the worker that reads large bodies.
  *
  * Order of life: open the databases, say HELLO to keeper; at its WELCOME load
  * everything that depends on its limits, listen, say READY. At DRAIN: no new
@@ -27,6 +27,7 @@
 #include "agent/meter.h"
 #include "agent/roles.h"
 #include "agent/stats.h"
+#include "agent/worker.h"
 #include "agent/writer.h"
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -42,6 +43,7 @@ struct serve {
 	int listen_fd, status;
 	struct link *link;
 	struct instances *instances;
+	struct worker *worker;
 	struct writer *writer;
 	struct logs *logs;
 	struct catalog *catalog;
@@ -78,7 +80,8 @@ static int come_up(struct serve *s, const struct msg_welcome *m, struct err *err
 		return r;
 	invocations_connect(s->calls, s->instances);
 	catalog_connect(s->catalog, s->link);
-	const struct gate_env gate = { s->base, s->config, s->catalog, s->calls, s->logs, s->meter, &s->stats, s->link };
+	const struct gate_env gate = { s->base, s->config, s->catalog, s->calls, s->logs, s->meter, &s->stats, s->link,
+				       s->worker };
 	r = gate_new(&s->gate, &gate, take_fd(&s->listen_fd), err);
 	if (r == 0 && (r = link_ready(s->link)) != 0)
 		r = err_set(err, EPIPE, "tell keeper that serve is ready");
@@ -164,6 +167,8 @@ static int open_all(struct serve *s, int link_fd, struct err *err)
 		return err_set(err, s->base ? ENOSYS : ENOMEM, "make the event loop (epoll)");
 	int r = writer_new(&s->writer, s->base, s->dir, &s->stats, err);
 	if (r == 0)
+		r = worker_new(&s->worker, s->base, err);
+	if (r == 0)
 		r = logs_new(&s->logs, s->config, s->writer, &s->stats, err);
 	if (r == 0)
 		r = catalog_new(&s->catalog, s->base, s->config, s->dir, s->writer, &s->stats, err);
@@ -175,6 +180,7 @@ static int open_all(struct serve *s, int link_fd, struct err *err)
 /* Records and answers first, then what they need. */
 static void close_all(struct serve *s)
 {
+	s->worker = worker_free(s->worker); /* what it read may still go to the writer */
 	s->writer = writer_free(s->writer);
 	s->calls = invocations_free(s->calls);
 	s->catalog = catalog_free(s->catalog);

@@ -3,6 +3,7 @@ import base64
 import hashlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -89,6 +90,20 @@ class Functions(unittest.TestCase):
         self.refused(a.request("GET", "/" + "x" * 5000), 400, "EntityTooLarge", "4096")
         self.refused(a.request("GET", "/healthz", X_Big="x" * 9000), 400, "EntityTooLarge", "max-header-bytes")
         self.assertEqual(a.request("GET", "/2023-03-30/functions/no").status, 404)
+
+    def test_large_body_holds_up_nobody(self):
+        a, answered = self.a, 0
+        # refused only at its last bytes: all of it is parsed and decoded, and nothing unpacked
+        body = '{"functionName": "large", "runtime": "python3", "handler": "x.y", "code": {"zipFile": "%s%%%%"}}' % ("QUFB" * (15 << 20))
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(a.socket)
+        s.sendall(b"POST /2023-03-30/functions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body.encode())
+        while not select.select([s], [], [], 0)[0]:
+            self.assertEqual(a.request("GET", "/healthz").status, 200)
+            answered += 1
+        self.assertIn(b"400 Bad Request", s.recv(4096))
+        s.close()
+        self.assertGreater(answered, 10)  # the reply to this one came while they were answered
 
     def test_blobs(self):
         a, data = self.a, zip_of({"index.py": HELLO, "blob": "x"})

@@ -88,7 +88,7 @@ UNIT += %D%/test-probe
 
 # SERVE_TEST_LIBS: serve's objects without a program around them
 SERVE_TEST_LIBS = $(SERVE_LIBS) libspec.a libbase.a -lm $(CMOCKA_LIBS)
-UNIT += %D%/test-http %D%/test-crc64 %D%/test-invocation %D%/test-runtime
+UNIT += %D%/test-http %D%/test-crc64 %D%/test-invocation %D%/test-runtime %D%/test-worker
 %C%_test_http_SOURCES = %D%/test-http.c
 %C%_test_http_LDADD = libapi.a libbase.a $(CMOCKA_LIBS)
 %C%_test_crc64_SOURCES = %D%/test-crc64.c
@@ -97,6 +97,8 @@ UNIT += %D%/test-http %D%/test-crc64 %D%/test-invocation %D%/test-runtime
 %C%_test_invocation_LDADD = $(SERVE_TEST_LIBS)
 %C%_test_runtime_SOURCES = %D%/test-runtime.c
 %C%_test_runtime_LDADD = $(SERVE_TEST_LIBS)
+%C%_test_worker_SOURCES = %D%/test-worker.c
+%C%_test_worker_LDADD = $(SERVE_TEST_LIBS)
 
 UNIT += %D%/test-spec
 %C%_test_spec_SOURCES = %D%/test-spec.c
