@@ -14,6 +14,7 @@ struct instance {
 	uint32_t generation;
 	uint32_t next_free;   /* slot + 1, while FREE; 0 ends the list */
 	bool term_sent, kill_sent;
+	bool unreachable;        /* its pipes were lost on the way to us */
 	const struct instance_callbacks *cb;
 	void *arg;
 };
@@ -81,14 +82,33 @@ static int on_launched(struct instances *t, const struct msg_launched *m, const 
 	struct instance *i = find(t, (struct instance_ref){ m->slot, m->generation });
 	if (!i || instance_next(i->state, INSTANCE_EV_LAUNCHED) < 0)
 		return -EPROTO;
+	bool lost = fds[0] < 0; /* we are out of descriptors (ipc/msg.h) */
 	step(t, i, INSTANCE_EV_LAUNCHED);
-	if (i->state == INSTANCE_RUNNING) {
+	if (i->state == INSTANCE_RUNNING && !lost) {
 		i->cb->launched(i->arg, fds, m);
 		return 0;
 	}
-	for (int k = 0; k < MSG_IO_MAX; k++)
+	i->unreachable = lost && i->state == INSTANCE_RUNNING;
+	if (i->unreachable)
+		instance_kill(t, (struct instance_ref){ m->slot, m->generation }, MSG_KILL_ALL);
+	for (int k = 0; k < MSG_IO_MAX && !lost; k++)
 		close(fds[k]);
 	return 0;
+}
+
+/* It ran, but nobody could speak with it: to its owner it never started. */
+static void tell_unreachable(const struct instance_callbacks *cb, void *arg, const struct msg_exited *e)
+{
+	union msg m;
+	msg_init(&m, MSG_LAUNCH_FAILED);
+	m.launch_failed.slot = e->slot;
+	m.launch_failed.generation = e->generation;
+	m.launch_failed.fault = MSG_FAULT_FULL;
+	m.launch_failed.code = EMFILE;
+	msg_text(m.launch_failed.stage, sizeof(m.launch_failed.stage), "serve");
+	msg_text(m.launch_failed.text, sizeof(m.launch_failed.text),
+		 "no descriptors are left for its pipes; raise the limit on open files or lower max-connections");
+	cb->failed(arg, &m.launch_failed);
 }
 
 /* The slot is free before its owner hears of it, so that he may start another one at once. */
@@ -99,9 +119,12 @@ static int on_end(struct instances *t, const union msg *m, struct instance_ref r
 		return -EPROTO;
 	const struct instance_callbacks *cb = i->cb;
 	void *arg = i->arg;
+	bool unreachable = i->unreachable;
 	step(t, i, e);
 	release(t, i);
-	if (e == INSTANCE_EV_FAILED)
+	if (unreachable)
+		tell_unreachable(cb, arg, &m->exited);
+	else if (e == INSTANCE_EV_FAILED)
 		cb->failed(arg, &m->launch_failed);
 	else
 		cb->exited(arg, &m->exited);
@@ -188,7 +211,7 @@ int instance_start(struct instances *t, const struct instance_wish *wish, const 
 
 	t->first_free = i->next_free;
 	i->generation = generation;
-	i->term_sent = i->kill_sent = false;
+	i->term_sent = i->kill_sent = i->unreachable = false;
 	i->cb = cb;
 	i->arg = arg;
 	step(t, i, INSTANCE_EV_START);

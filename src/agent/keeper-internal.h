@@ -106,6 +106,7 @@ struct keeper {
 	int state_fd, lock_fd, runtime_fd, listen_fd;
 	bool made_runtime_dir;
 	size_t capacity;
+	uint64_t files_max;      /* the hard limit on open files, which no sandbox can pass */
 	struct kinstance **slot; /* NULL: free */
 	size_t live;
 	struct layer_use *use;

@@ -244,6 +244,8 @@ static int check_payload(int fd, struct refusal *why)
 {
 	const int need = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 	struct stat st;
+	if (fd < 0)
+		return refuse(why, MSG_FAULT_HOST, EMFILE, "take the payload: %s", "keeper is out of descriptors");
 	int seals = fcntl(fd, F_GET_SEALS);
 	if (seals < 0 || (seals & need) != need)
 		return refuse(why, MSG_FAULT_REFUSED, EPERM, "take the payload: %s", "it is not a memfd sealed against change");
@@ -303,6 +305,7 @@ static int look_up(struct keeper *k, const struct msg_launch *m, struct function
 		.cpu_milli = (uint32_t)m->cpu_milli,
 		.pids = (uint32_t)m->pids,
 		.tmp_bytes = m->tmp_bytes ? m->tmp_bytes : 4096,
+		.nofile_max = k->files_max,
 	};
 	return check_limits(k->config, m, why);
 }

@@ -352,6 +352,8 @@ static int unpack_start(struct layer_work *w, const struct msg_layer_unpack *m, 
 {
 	struct keeper *k = w->k;
 	struct layer_limits limits = LAYER_LIMITS_DEFAULT;
+	if (bundle_fd < 0)
+		return err_set(err, EMFILE, "unpack layer %s: keeper is out of descriptors", m->sha256);
 	int flags = fcntl(bundle_fd, F_GETFL);
 	if (flags < 0 || (flags & O_ACCMODE) == O_WRONLY || (flags & O_PATH))
 		return err_set(err, EBADF, "unpack layer %s: the bundle is not open for reading", m->sha256);

@@ -22,8 +22,19 @@
 #define TABLE "keeper/tenants"
 enum { TABLE_MAX = 1 << 20 };
 
-/* Descriptors of keeper for one instance: pidfd, status socket, cgroup, and serve's ends until it has them. */
-enum { FDS_PER_INSTANCE = 3 + MSG_IO_MAX, FDS_RESERVED = 256, INSTANCES_DEFAULT = 1000 };
+/*
+ * Both halves live under one limit, and each counts for itself. keeper for an
+ * instance: pidfd, status socket, cgroup, and serve's ends until it has them.
+ * serve for an instance: its ends, and the payload on its way out; for a
+ * connection: the socket, and the upload or the reply.
+ */
+enum {
+	FDS_RESERVED = 256,
+	KEEPER_FDS_PER_INSTANCE = 3 + MSG_IO_MAX,
+	SERVE_FDS_PER_INSTANCE = MSG_IO_MAX + 1,
+	SERVE_FDS_PER_CONNECTION = 2,
+	INSTANCES_DEFAULT = 1000,
+};
 
 struct tenant *tenant_find(const struct keeper *k, const char *name)
 {
@@ -131,7 +142,12 @@ int tenant_add(struct keeper *k, const char *name, struct tenant **ret, struct e
 	return 0;
 }
 
-/* As many as descriptors allow; asking for more than that is refused now rather than met later. */
+static uint64_t instances_in(uint64_t files, uint64_t fixed, uint64_t each)
+{
+	return files > fixed ? (files - fixed) / each : 0;
+}
+
+/* As many as descriptors allow, in keeper and in serve; asking for more than that is refused now rather than met later. */
 int capacity_derive(struct keeper *k, struct err *err)
 {
 	struct rlimit lim;
@@ -140,17 +156,23 @@ int capacity_derive(struct keeper *k, struct err *err)
 	lim.rlim_cur = lim.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &lim) < 0)
 		return err_set(err, errno, "raise the limit on open files to %ju", (uintmax_t)lim.rlim_max);
-	uint64_t room = lim.rlim_cur > FDS_RESERVED ? (lim.rlim_cur - FDS_RESERVED) / FDS_PER_INSTANCE : 0;
+	uint64_t room = instances_in(lim.rlim_cur, FDS_RESERVED, KEEPER_FDS_PER_INSTANCE);
+	uint64_t connections = k->config->max_connections;
+	uint64_t serve = instances_in(lim.rlim_cur, FDS_RESERVED + SERVE_FDS_PER_CONNECTION * connections, SERVE_FDS_PER_INSTANCE);
+	if (serve < room)
+		room = serve;
 	if (room > MSG_INSTANCES_MAX)
 		room = MSG_INSTANCES_MAX;
 	uint64_t want = k->config->max_instances;
 	if (room == 0 || want > room) {
-		err_set(err, EMFILE, "keep %" PRIu64 " sandboxes: %ju open files allow %" PRIu64, want ? want : 1,
-			(uintmax_t)lim.rlim_cur, room);
-		return err_hint(err, "raise the hard limit (ulimit -Hn, LimitNOFILE=) or lower --max-instances");
+		err_set(err, EMFILE, "keep %" PRIu64 " sandboxes beside %" PRIu64 " connections: %ju open files allow %" PRIu64,
+			want ? want : 1, connections, (uintmax_t)lim.rlim_cur, room);
+		return err_hint(err, "raise the hard limit (ulimit -Hn, LimitNOFILE=), or lower --max-connections%s",
+				want > 1 ? " or --max-instances" : "");
 	}
 	k->capacity = want ? want : room < INSTANCES_DEFAULT ? room : INSTANCES_DEFAULT;
 	k->uses = k->capacity * KEEPER_LAYERS;
+	k->files_max = lim.rlim_max;
 	k->slot = calloc(k->capacity, sizeof(*k->slot));
 	k->use = calloc(k->uses, sizeof(*k->use));
 	return k->slot && k->use ? 0 : err_set(err, ENOMEM, "make the table of %zu instances", k->capacity);

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -220,12 +221,13 @@ ssize_t fd_recv_msg(int sock, void *data, size_t size, int *fds, size_t *nfds, i
 	if (n < 0)
 		return -errno;
 
-	size_t room = *nfds, got = 0;
-	int bad = (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
+	size_t room = *nfds, got = 0, arrived = 0;
+	int bad = (msg.msg_flags & MSG_TRUNC) != 0;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
 		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		arrived += count;
 		for (size_t i = 0; i < count; i++) {
 			int fd;
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
@@ -237,13 +239,13 @@ ssize_t fd_recv_msg(int sock, void *data, size_t size, int *fds, size_t *nfds, i
 			}
 		}
 	}
-	if (bad) {
+	/* Cut short with room left: the kernel could not install the next one, and dropped it and those behind it. */
+	bool cut = (msg.msg_flags & MSG_CTRUNC) != 0, lost = cut && !bad && arrived < FD_PASS_MAX;
+	if (bad || cut)
 		while (got > 0)
 			close(fds[--got]);
-		n = -EPROTO;
-	}
-	*nfds = got;
-	return n;
+	*nfds = lost ? FD_LOST : got;
+	return lost || !(bad || cut) ? n : -EPROTO;
 }
 
 int fd_set_nonblock(int fd)

@@ -38,8 +38,11 @@ int fd_remove_tree_at(int dirfd, const char *path);
 
 /* One message with up to FD_PASS_MAX descriptors (unix(7), SCM_RIGHTS).
  * fd_recv_msg stores at most *nfds descriptors and sets *nfds; extra ones are
- * closed and give -EPROTO, as does a truncated message. 0 means end of file. */
+ * closed and give -EPROTO, as does a truncated message. 0 means end of file.
+ * A process that is out of descriptors (EMFILE, ENFILE) gets the bytes and
+ * *nfds == FD_LOST: the sender did nothing wrong, and the descriptors are gone. */
 enum { FD_PASS_MAX = 16 };
+#define FD_LOST SIZE_MAX
 int fd_send_msg(int sock, const void *data, size_t len, const int *fds, size_t nfds);
 ssize_t fd_recv_msg(int sock, void *data, size_t size, int *fds, size_t *nfds, int flags);
 

@@ -374,7 +374,7 @@ static int deliver_master(struct oci *o, struct err *err)
 		return 0;
 	ssize_t n = fd_recv_msg(o->console_fd, name, sizeof(name), &o->master, &count, MSG_DONTWAIT);
 	if (n <= 0 || count != 1)
-		return err_set(err, n < 0 ? (int)-n : EPROTO, "receive the container's terminal");
+		return err_set(err, n < 0 ? (int)-n : count == FD_LOST ? EMFILE : EPROTO, "receive the container's terminal");
 	const struct winsize size = { .ws_row = o->rows, .ws_col = o->columns };
 	if ((o->rows || o->columns) && ioctl(o->master, TIOCSWINSZ, &size) < 0)
 		return err_set(err, errno, "process.consoleSize: set the terminal to %u rows, %u columns", o->rows, o->columns);

@@ -174,6 +174,8 @@ int msg_send(int sock, const union msg *m, const int *fds, size_t nfds);
  * Receive one that passes msg_check. Its type with ret and the descriptors
  * filled (they are the caller's now), 0 at end of file, -EAGAIN, or -EPROTO
  * with *what: the sender is broken and nothing of the message is kept.
+ * When this process is out of descriptors, those of the message are lost: it
+ * comes with *nfds 0 and -1 in fds. Whoever takes it fails that one operation.
  */
 int msg_recv(int sock, enum msg_side side, enum msg_phase phase, union msg *ret, int fds[MSG_FDS_MAX], size_t *nfds,
 	     const char **what);

@@ -4,6 +4,7 @@ import http.client
 import io
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -53,7 +54,8 @@ def zip_of(files):
 
 
 class Agent:
-    def __init__(self, *options):
+    def __init__(self, *options, files=None):
+        self.files = files  # hard limit on open files
         self.options = list(options)
         self.dir = tempfile.mkdtemp(prefix="fc-agent-test-")
         os.chmod(self.dir, 0o755)
@@ -81,7 +83,8 @@ class Agent:
         return subprocess.Popen(
             [BUILD + "/fc-agent", "--state-dir", self.dir + "/state", "--runtime-dir", self.dir + "/run", "--socket",
              self.socket, "--user", "65534:65534", "--drain-timeout", "2s", *self.options, *options],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            preexec_fn=self.files and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (self.files, self.files))))
 
     def text(self):
         with open(self.dir + "/log") as f:

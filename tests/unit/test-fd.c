@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -134,9 +135,52 @@ static void test_pass(void **state)
 	n = 0;
 	assert_int_equal(fd_recv_msg(s[1], text, sizeof(text), NULL, &n, 0), -EPROTO);
 
+	/* more than any message may carry: refused, and none leaks */
+	int many[FD_PASS_MAX + 1] = { 0 };
+	struct iovec iov = { .iov_base = text, .iov_len = 2 };
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(many))];
+	} control = { .space = { 0 } };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control.space) };
+	*CMSG_FIRSTHDR(&msg) = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(many)) };
+	memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), many, sizeof(many));
+	assert_int_equal(sendmsg(s[0], &msg, 0), 2);
+	n = FD_PASS_MAX;
+	assert_int_equal(fd_recv_msg(s[1], text, sizeof(text), got, &n, 0), -EPROTO);
+	assert_int_equal(count_fds(), before);
+
 	close(s[0]);
 	n = 0;
 	assert_int_equal(fd_recv_msg(s[1], text, sizeof(text), NULL, &n, 0), 0);
+	close(s[1]);
+}
+
+/* A process without a free descriptor still learns what was said, and keeps no half of what came along. */
+static void test_pass_to_a_full_table(void **state)
+{
+	(void)state;
+	struct rlimit before, tight;
+	int s[2], got[FD_PASS_MAX];
+	char text[8];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s), 0);
+	int fds = count_fds();
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	for (int room = 0; room < 3; room++) {
+		int next = dup(0);
+		assert_true(next >= 0);
+		close(next);
+		tight = (struct rlimit){ (rlim_t)next + (rlim_t)room, before.rlim_max };
+		assert_int_equal(fd_send_msg(s[0], "hi", 2, (int[]){ 0, 1, 2 }, 3), 0);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+		size_t n = FD_PASS_MAX;
+		ssize_t r = fd_recv_msg(s[1], text, sizeof(text), got, &n, 0);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+		assert_int_equal(r, 2);
+		assert_true(n == FD_LOST);
+		assert_int_equal(count_fds(), fds);
+	}
+	close(s[0]);
 	close(s[1]);
 }
 
@@ -148,6 +192,7 @@ int main(void)
 		cmocka_unit_test(test_sealed),
 		cmocka_unit_test(test_remove),
 		cmocka_unit_test(test_pass),
+		cmocka_unit_test(test_pass_to_a_full_table),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -247,6 +248,40 @@ static void killed_before_it_ran(void **state)
 	assert_int_equal(hear(p, &m, MSG_PHASE_UP), 0);
 }
 
+/* No room for its pipes: that one is killed and its owner told, nothing else happens. */
+static void launched_into_a_full_table(void **state)
+{
+	struct play *p = *state;
+	union msg m;
+	struct rlimit before, tight;
+	struct instance_ref other = start(p), ref = start(p);
+	say_about(p, MSG_LAUNCHED, other);
+	while (hear(p, &m, MSG_PHASE_UP) == MSG_LAUNCH)
+		;
+	int next = dup(0);
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	tight = (struct rlimit){ (rlim_t)next, before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+	say_about(p, MSG_LAUNCHED, ref);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(p->launched, 1);
+	assert_int_equal(instance_state(p->table, ref), INSTANCE_DYING);
+	assert_int_equal(hear(p, &m, MSG_PHASE_UP), MSG_KILL);
+	assert_int_equal(m.kill.slot, ref.slot);
+	assert_int_equal(m.kill.how, MSG_KILL_ALL);
+	say_about(p, MSG_EXITED, ref);
+	assert_int_equal(p->failed, 1);
+	assert_int_equal(p->exited, 0);
+	assert_int_equal(instance_state(p->table, ref), INSTANCE_FREE);
+	assert_int_equal(instance_state(p->table, other), INSTANCE_RUNNING);
+	assert_int_equal(p->lost, 0);
+	ref = start(p); /* the slot serves again */
+	say_about(p, MSG_LAUNCHED, ref);
+	say_about(p, MSG_EXITED, ref);
+	assert_int_equal(p->exited, 1);
+}
+
 static void term_leaves_the_state(void **state)
 {
 	struct play *p = *state;
@@ -432,7 +467,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_cell), TEST(a_whole_life), TEST(it_never_ran), TEST(full_is_an_outcome),
-		TEST(killed_before_it_ran), TEST(term_leaves_the_state), TEST(word_about_a_stranger),
+		TEST(killed_before_it_ran), TEST(launched_into_a_full_table), TEST(term_leaves_the_state), TEST(word_about_a_stranger),
 		TEST(exit_before_launched), TEST(launched_twice), TEST(nonsense_and_silence), TEST(keeper_is_gone),
 		TEST(requests_are_answered_once), TEST(too_many_requests), TEST(queue_keeps_order), TEST(drain_and_drained),
 	};
