@@ -492,7 +492,7 @@ void launch_request(struct keeper *k, const struct msg_launch *m, int payload_fd
 		r = refuse(&why, MSG_FAULT_HOST, ENOMEM, "%s", "launch");
 	else
 		r = start(i, m, payload_fd, &why);
-	close(payload_fd);
+	fd_close_foreign(payload_fd);
 	if (r == 0)
 		return;
 	if (i)

@@ -393,7 +393,7 @@ void layer_request(struct keeper *k, const struct msg_layer_unpack *m, int bundl
 	} else {
 		r = unpack_start(w, m, bundle_fd, &err);
 	}
-	close(bundle_fd);
+	fd_close_foreign(bundle_fd);
 	if (r == 0)
 		return;
 	if (w)

@@ -16,6 +16,7 @@
 #include "agent/roles.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
 
@@ -142,7 +143,7 @@ void keeper_message(struct keeper *k, const union msg *m, int fds[MSG_FDS_MAX], 
 		return;
 	default: /* msg_check lets nothing else through to keeper */
 		for (size_t i = 0; i < nfds; i++)
-			close(fds[i]);
+			fd_close_foreign(fds[i]);
 		abort();
 	}
 }

@@ -201,6 +201,15 @@ int fd_send_msg(int sock, const void *data, size_t len, const int *fds, size_t n
 	}
 }
 
+void fd_close_foreign(int fd)
+{
+	static const struct linger none = { 0 };
+	if (fd < 0)
+		return;
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none)); /* ENOTSOCK: nothing to take away */
+	close(fd);
+}
+
 ssize_t fd_recv_msg(int sock, void *data, size_t size, int *fds, size_t *nfds, int flags)
 {
 	union {
@@ -234,7 +243,7 @@ ssize_t fd_recv_msg(int sock, void *data, size_t size, int *fds, size_t *nfds, i
 			if (got < room) {
 				fds[got++] = fd;
 			} else {
-				close(fd);
+				fd_close_foreign(fd);
 				bad = 1;
 			}
 		}
@@ -243,7 +252,7 @@ ssize_t fd_recv_msg(int sock, void *data, size_t size, int *fds, size_t *nfds, i
 	bool cut = (msg.msg_flags & MSG_CTRUNC) != 0, lost = cut && !bad && arrived < FD_PASS_MAX;
 	if (bad || cut)
 		while (got > 0)
-			close(fds[--got]);
+			fd_close_foreign(fds[--got]);
 	*nfds = lost ? FD_LOST : got;
 	return lost || !(bad || cut) ? n : -EPROTO;
 }

@@ -46,4 +46,8 @@ enum { FD_PASS_MAX = 16 };
 int fd_send_msg(int sock, const void *data, size_t len, const int *fds, size_t nfds);
 ssize_t fd_recv_msg(int sock, void *data, size_t size, int *fds, size_t *nfds, int flags);
 
+/* Close a descriptor that somebody else made and may have set up against us: a socket told to linger does not keep us.
+ * A negative one is ignored. */
+void fd_close_foreign(int fd);
+
 int fd_set_nonblock(int fd);

@@ -276,7 +276,7 @@ int msg_recv(int sock, enum msg_side side, enum msg_phase phase, union msg *ret,
 		memset(fds, 0xff, sizeof(fds[0]) * MSG_FDS_MAX); /* -1 each */
 	if (type < 0) {
 		while (ngot > 0)
-			close(got[--ngot]);
+			fd_close_foreign(got[--ngot]);
 		return type;
 	}
 	memcpy(fds, got, sizeof(got[0]) * ngot);

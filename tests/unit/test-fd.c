@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -184,6 +186,36 @@ static void test_pass_to_a_full_table(void **state)
 	close(s[1]);
 }
 
+/* A TCP connection whose peer reads nothing, told to linger over what it has not sent: close(2) would sit it out. */
+static void test_close_foreign(void **state)
+{
+	(void)state;
+	static const char block[1 << 16];
+	const struct linger patient = { .l_onoff = 1, .l_linger = 5 };
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	struct timespec begin, end;
+	socklen_t len = sizeof(address);
+	int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(server, (struct sockaddr *)&address, len), 0);
+	assert_int_equal(listen(server, 1), 0);
+	assert_int_equal(getsockname(server, (struct sockaddr *)&address, &len), 0);
+	assert_int_equal(connect(s, (struct sockaddr *)&address, len), 0);
+	int peer = accept(server, NULL, NULL);
+	assert_int_equal(fd_set_nonblock(s), 0);
+	while (write(s, block, sizeof(block)) > 0)
+		;
+	assert_int_equal(setsockopt(s, SOL_SOCKET, SO_LINGER, &patient, sizeof(patient)), 0);
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	fd_close_foreign(s);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	assert_true(end.tv_sec - begin.tv_sec < 3);
+	assert_int_equal(fcntl(s, F_GETFD), -1);
+	fd_close_foreign(dup(0)); /* no socket */
+	fd_close_foreign(-1);
+	close(peer);
+	close(server);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -192,6 +224,7 @@ int main(void)
 		cmocka_unit_test(test_sealed),
 		cmocka_unit_test(test_remove),
 		cmocka_unit_test(test_pass),
+		cmocka_unit_test(test_close_foreign),
 		cmocka_unit_test(test_pass_to_a_full_table),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
