@@ -20,7 +20,11 @@
 #include "base/log.h"
 #include "base/str.h"
 
-enum { LAST_GRACE_MS = 3000, SWEEPS_MAX = 8 };
+enum {
+	DRAIN_GRACE_MS = 7000, /* behind serve's own deadline, which kills what runs and gives clients 5 s to take the replies */
+	LAST_GRACE_MS = 3000,
+	SWEEPS_MAX = 8,
+};
 
 /* ---- serve's requests -------------------------------------------------------------- */
 
@@ -185,7 +189,7 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 	log_info("event=stop signal=%d sandboxes=%zu drain_timeout_ms=%" PRIu64, (int)sig, k->live, k->config->drain_timeout_ms);
 	if (k->serve.proc.pid > 0 && k->serve.phase == MSG_PHASE_UP)
 		send_drain(k);
-	set_deadline(k, k->config->drain_timeout_ms);
+	set_deadline(k, k->config->drain_timeout_ms + DRAIN_GRACE_MS);
 	keeper_turn(k);
 }
 

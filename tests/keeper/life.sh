@@ -157,10 +157,13 @@ call a
 until_true "the function runs again" has_sandbox
 kill -TERM "$agent"
 leave 0 "stop with a sandbox alive"
-grep -q 'event=drain_timeout' "$work/log" || fail "no drain timeout in the log"
+grep -q 'calls still running are killed' "$work/log" || fail "serve did not end its calls when the time was up"
+! grep -q 'event=drain_timeout' "$work/log" || fail "keeper did not leave serve the time to end its calls"
+until_true "the caller has an answer" test -s "$work/code.http"
+[[ $(<"$work/code.http") == 503 ]] || fail "the caller of what was killed got $(<"$work/code.http"), not 503: $(cat "$work/reply")"
 no_sandbox || fail "a sandbox survived the stop"
 [[ ! -e $work/a.run ]] || fail "the runtime directory survived the stop"
-ok "a stop kills what does not end in time"
+ok "a stop kills what does not end in time, and its caller is told"
 
 wait
 "$here/../residue.sh" compare "$work/residue" || fail "something was left behind"
