@@ -89,6 +89,7 @@ struct serve_half {
 	int sock;
 	enum msg_phase phase;
 	bool ready, was_ready, drained;
+	bool dying;              /* was killed: what it still says is not heard */
 	struct event *readable, *writable, *exited, *again;
 	struct outgoing *head, **tail;
 	size_t queued;

@@ -103,7 +103,7 @@ static void on_writable(evutil_socket_t sock, short what, void *arg)
 		}
 		drop_head(s);
 	}
-	if (s->queued < QUEUE_HIGH / 2)
+	if (s->queued < QUEUE_HIGH / 2 && !s->dying)
 		event_add(s->readable, NULL);
 }
 
@@ -116,7 +116,7 @@ static void on_readable(evutil_socket_t sock, short what, void *arg)
 	(void)sock;
 	(void)what;
 
-	for (int i = 0; i < READS_PER_TURN && s->sock >= 0 && s->queued < QUEUE_HIGH; i++) {
+	for (int i = 0; i < READS_PER_TURN && s->sock >= 0 && !s->dying && s->queued < QUEUE_HIGH; i++) {
 		union msg m;
 		int fds[MSG_FDS_MAX];
 		size_t nfds;
@@ -155,8 +155,9 @@ void serve_kill(struct keeper *k)
 	struct serve_half *s = &k->serve;
 	if (s->proc.pid > 0)
 		proc_signal(&s->proc, SIGKILL);
+	s->dying = true;
 	if (s->readable)
-		event_del(s->readable); /* what it still says is not heard */
+		event_del(s->readable);
 }
 
 static uint64_t pause_ms(const struct keeper *k)
@@ -340,7 +341,7 @@ int serve_start(struct keeper *k, struct err *err)
 		return err_set(err, errno, "make the socket to the unprivileged half");
 	s->sock = pair[0];
 	s->phase = MSG_PHASE_HELLO;
-	s->ready = s->drained = false;
+	s->ready = s->drained = s->dying = false;
 	s->started_ns = clock_mono_ns();
 	int r = spawn(k, pair[1], err);
 	close(pair[1]);
