@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -217,6 +218,28 @@ class Restart(unittest.TestCase):
     def sql(self, agent, database, text):
         subprocess.run(["python3", "-c", "import sqlite3,sys; c = sqlite3.connect(sys.argv[1]); c.execute(sys.argv[2]); "
                         "c.commit()", agent.dir + "/state/serve/" + database, text], check=True)
+
+    def test_layers_are_compared_with_many_tenants(self):
+        a = Agent()
+        try:
+            zipped = base64.b64encode(zip_of({"index.py": HELLO})).decode()
+            f = json.dumps({"functionName": "f", "runtime": "python3", "handler": "index.handler", "code": {"zipFile": zipped}})
+            tenants = ["t%d" % i for i in range(260)]  # more than requests to keeper may be in flight
+            for t in tenants:
+                self.assertEqual(a.request("POST", "/2023-03-30/functions", f, X_Fcnode_Tenant=t).status, 200)
+            self.assertEqual(a.metric("fcnode_layers_unpacked_total"), 1)
+            a.stop()
+            digest = hashlib.sha256(base64.b64decode(zipped)).hexdigest()
+            found = subprocess.run(["find", a.dir + "/state", "-type", "d", "-name", "*" + digest + "*", "-prune"],
+                                   capture_output=True, text=True, check=True).stdout.split()
+            self.assertEqual(len(found), 1)
+            shutil.rmtree(found[0])
+            a.start()
+            while a.metric("fcnode_layers_unpacked_total") < 1:
+                pass
+            self.assertEqual(a.invoke("f", X_Fcnode_Tenant=tenants[-1]).body, b"v1")
+        finally:
+            a.close()
 
     def test_function_without_its_bundle(self):
         a = Agent()
