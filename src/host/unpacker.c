@@ -157,7 +157,8 @@ static int limit_hit(struct unpack_result *ret, const char *what, uint64_t value
 }
 
 /* Ended without a result. */
-static int explain(int status, const struct rusage *ru, const struct layer_limits *limits, struct unpack_result *ret, struct err *err)
+static int explain(int status, const struct rusage *ru, const struct layer_limits *limits, struct unpack_result *ret,
+		   struct err *err)
 {
 	memset(ret, 0, sizeof(*ret));
 	if (WIFEXITED(status)) {
@@ -169,8 +170,9 @@ static int explain(int status, const struct rusage *ru, const struct layer_limit
 	}
 	const int sig = WTERMSIG(status);
 	/* as pid 1 it does not die of SIGXCPU but a second later of SIGKILL */
-	const uint64_t cpu = (uint64_t)(ru->ru_utime.tv_sec + ru->ru_stime.tv_sec);
-	if (sig == SIGXCPU || (sig == SIGKILL && cpu >= limits->cpu_seconds))
+	const uint64_t cpu_us = (uint64_t)(ru->ru_utime.tv_sec + ru->ru_stime.tv_sec) * 1000000 +
+				(uint64_t)(ru->ru_utime.tv_usec + ru->ru_stime.tv_usec);
+	if (sig == SIGXCPU || (sig == SIGKILL && cpu_us >= limits->cpu_seconds * 1000000))
 		return limit_hit(ret, "processor time", limits->cpu_seconds, "s");
 	ret->outcome = UNPACK_crash;
 	const char *why = sig == SIGSYS	 ? "it made a system call that unpacking does not need"
