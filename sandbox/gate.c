@@ -4,7 +4,7 @@
  * The gate is a listening socket made by `create`; `start` connects to it. From
  * then on reports go to the starter, and the connection's end tells it that
  * execve happened.
- * Should: wait, then run the startContainer hooks.
+ * Should: wait, run the startContainer hooks, set the one limit that waited.
  * Mustn't yet: hold fewer rights than those hooks are promised.
  */
 #include "sandbox/stage.h"
@@ -33,5 +33,6 @@ int gate_enter(struct ctx *ctx)
 		return stage_fail(ctx, n < 0 ? n : -71, "wait for start", "");
 	ctx->state = msg.state;
 	ctx->state_len = (size_t)n - sizeof(msg.go);
-	return hooks_run(ctx, SPEC_HOOK_START_CONTAINER);
+	int r = hooks_run(ctx, SPEC_HOOK_START_CONTAINER);
+	return r < 0 ? r : limit_files(ctx);
 }

@@ -15,14 +15,15 @@ struct hook_run {
 	const char *path;
 	char **argv, **envp;
 	int in;
+	int exec_errno; /* set by the child, whose memory is ours (CLONE_VM) */
 };
 
 static int hook_child(void *arg)
 {
 	struct hook_run *h = arg;
-	if (sys_dup3(h->in, 0, 0) < 0)
-		return 127;
-	sys_execve(h->path, h->argv, h->envp);
+	h->exec_errno = sys_dup3(h->in, 0, 0);
+	if (h->exec_errno >= 0)
+		h->exec_errno = sys_execve(h->path, h->argv, h->envp);
 	return 127;
 }
 
@@ -77,7 +78,10 @@ static int hook_one(struct ctx *ctx, const struct spec_hook *h)
 	if (r >= 0)
 		r = sys_clone_call(CLONE_VM | CLONE_VFORK | 17 /* SIGCHLD */, stack + sizeof(stack), NULL, hook_child, &run);
 	sys_close(run.in);
-	return r < 0 ? (int)r : hook_wait((int)r, h->timeout_s);
+	if (r < 0)
+		return (int)r;
+	int ended = hook_wait((int)r, h->timeout_s);
+	return run.exec_errno < 0 ? run.exec_errno : ended;
 }
 
 int hooks_run(struct ctx *ctx, enum spec_hook_kind kind)

@@ -1,12 +1,14 @@
 /*
  * limits - what a process carries: rlimits, scheduling, OOM preference, keyring.
  *
- * Should: set them while we may still raise hard limits.
+ * Should: set them while we may still raise hard limits; let go of the host's
+ * /proc, which nothing after us needs.
  * Mustn't yet: change ids (RLIMIT_NPROC would count against the new one).
  */
 #include "sandbox/stage.h"
 
 #include <linux/keyctl.h>
+#include <sys/resource.h>
 
 /* By RLIMIT_*; spec_check bounds the number. */
 static const char *const rlimit_names[16] = {
@@ -14,6 +16,23 @@ static const char *const rlimit_names[16] = {
 	"RLIMIT_MEMLOCK", "RLIMIT_AS", "RLIMIT_LOCKS", "RLIMIT_SIGPENDING", "RLIMIT_MSGQUEUE", "RLIMIT_NICE", "RLIMIT_RTPRIO",
 	"RLIMIT_RTTIME",
 };
+
+static int set_rlimit(struct ctx *ctx, const struct spec_rlimit *l)
+{
+	uint64_t pair[2] = { l->soft, l->hard };
+	long r = sys4(__NR_prlimit64, 0, l->resource, SYS_P(pair), 0);
+	return r < 0 ? stage_fail(ctx, r, "set", rlimit_names[l->resource]) : 0;
+}
+
+int limit_files(struct ctx *ctx)
+{
+	int r = 0;
+	SPEC_EACH(ctx->spec, RLIMIT, struct spec_rlimit, l) {
+		if (r == 0 && l->resource == RLIMIT_FSIZE)
+			r = set_rlimit(ctx, l);
+	}
+	return r;
+}
 
 int limits_enter(struct ctx *ctx)
 {
@@ -46,10 +65,14 @@ int limits_enter(struct ctx *ctx)
 			return stage_fail(ctx, r, "new session keyring", "");
 	}
 	SPEC_EACH(s, RLIMIT, struct spec_rlimit, l) {
-		uint64_t pair[2] = { l->soft, l->hard };
-		r = sys4(__NR_prlimit64, 0, l->resource, SYS_P(pair), 0);
+		if (l->resource == RLIMIT_FSIZE && spec_has(s, SPEC_F_GATE))
+			continue; /* at the gate we still write the state that hooks read */
+		r = set_rlimit(ctx, l);
 		if (r < 0)
-			return stage_fail(ctx, r, "set", rlimit_names[l->resource]);
+			return (int)r;
 	}
+	if (ctx->proc_fd >= 0)
+		sys_close(ctx->proc_fd);
+	ctx->proc_fd = -1;
 	return 0;
 }

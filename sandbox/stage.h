@@ -39,6 +39,9 @@ int sandbox_main(int argc, char **argv);
 /* Attach the seccomp filter now (seccomp.c); called by caps without no_new_privs, else by its own stage. */
 int seccomp_attach(struct ctx *ctx);
 
+/* RLIMIT_FSIZE (limits.c), left to the gate where there is one. */
+int limit_files(struct ctx *ctx);
+
 /* The pty for SPEC_F_TERMINAL (console.c); called when the root is complete. */
 int console_open(struct ctx *ctx);
 

@@ -82,6 +82,29 @@ note() {
 	[[ -z $(fc list -q) ]]
 }
 
+@test "a hook inside that cannot be executed is told from one that fails" {
+	args /bin/true
+	config '.hooks.createContainer = [{"path": "/nowhere/hook"}]'
+	run -1 fc create --bundle "$B" "$ID"
+	[[ ${output,,} == *"hook /nowhere/hook: no such file or directory"* ]]
+	printf 'no program' >"$B/rootfs/text"
+	chmod 755 "$B/rootfs/text"
+	config '.hooks = {"startContainer": [{"path": "/text"}]}'
+	fc create --bundle "$B" "$ID"
+	run -1 fc start "$ID"
+	[[ ${output,,} == *"hook /text: exec format error"* ]]
+	wait_until 5 is_status "$ID" stopped
+	fc delete "$ID"
+}
+
+@test "a startContainer hook has its state also where the payload may write no file" {
+	args /bin/sh -c 'ulimit -f'
+	config '.process.rlimits = [{"type": "RLIMIT_FSIZE", "soft": 0, "hard": 0}]
+		| .hooks.startContainer = [{"path": "/bin/sh", "args": ["sh", "-c", "test -n \"$(cat)\""]}]'
+	run -0 fc run --bundle "$B" "$ID"
+	[[ $output == 0 ]]
+}
+
 @test "a failing startContainer hook ends start" {
 	args /bin/true
 	config '.hooks.startContainer = [{"path": "/bin/false"}]'
