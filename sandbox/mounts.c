@@ -400,6 +400,19 @@ static int make_file(struct ctx *ctx, const struct spec_mount *m)
 	return r < 0 ? (int)r : 0;
 }
 
+/* What is in the way of a node: 0 when it is that very node, else -EEXIST. A name of the image is no device. */
+static int same_node(const struct spec_mount *m, int dir, const char *name)
+{
+	struct statx stx;
+	int r = (int)sys5(__NR_statx, dir, SYS_P(name), AT_SYMLINK_NOFOLLOW, STATX_TYPE, SYS_P(&stx));
+	if (r < 0)
+		return r;
+	unsigned type = stx.stx_mode & S_IFMT;
+	int device = type == S_IFCHR || type == S_IFBLK;
+	int same = type == (m->mode & S_IFMT) && (!device || (stx.stx_rdev_major == m->major && stx.stx_rdev_minor == m->minor));
+	return same ? 0 : -EEXIST_;
+}
+
 /* A user namespace cannot mknod: there the host's own node is bound over an empty file. */
 static int make_node(struct ctx *ctx, const struct spec_mount *m)
 {
@@ -419,10 +432,12 @@ static int make_node(struct ctx *ctx, const struct spec_mount *m)
 		r = (int)sys4(__NR_fchmodat, dir, SYS_P(last), m->mode & 07777, 0);
 	if (r == 0)
 		r = owner(m, dir, last);
+	else if (r == -EEXIST_)
+		r = same_node(m, dir, last);
 	sys_close(dir);
 	if (r == -EPERM_) /* a user namespace made by somebody else */
 		return mount_bind(ctx, &bind);
-	return r == -EEXIST_ ? 0 : r;
+	return r;
 }
 
 /* A second mount of what lies at dst, on top of it, with other attributes. */

@@ -177,6 +177,19 @@ inside() {
 	run -159 fc run --bundle "$B" "$ID" # 128 + SIGSYS
 }
 
+@test "what the image has in a device's place is not taken for it" {
+	args /bin/true
+	mkdir -p "$B/rootfs/dev"
+	: >"$B/rootfs/dev/mine"
+	config '.root.readonly = false | .mounts = [] | .linux.maskedPaths = [] | .linux.readonlyPaths = []
+		| .linux.devices = [{"path": "/dev/mine", "type": "c", "major": 1, "minor": 5, "fileMode": 438}]'
+	run -1 fc run --bundle "$B" "$ID"
+	[[ ${output,,} == *"node /dev/mine"*"file exists"* ]]
+	rm "$B/rootfs/dev/mine"
+	fc run --bundle "$B" "$ID"
+	fc run --bundle "$B" "$ID" # the node of the first time is the one asked for
+}
+
 @test "devices: the default ones, one of the config, and the rule against the rest" {
 	script 'ls /dev; echo x >/dev/null && head -c 3 /dev/zero | wc -c; cat /dev/mine | head -c 1 | wc -c; mknod /tmp/kmsg c 1 11 && echo made; head -c 1 /tmp/kmsg || echo refused'
 	config '.root.readonly = false | .linux.devices = [{"path": "/dev/mine", "type": "c", "major": 1, "minor": 5, "fileMode": 438}]
