@@ -92,7 +92,7 @@ struct spec_tree {
 	X(TMPFS, tmpfs)                                                                             \
 	X(PROC, proc)                                                                               \
 	X(FS, fs)             /* fstype with data as "k=v,k,..." */                                 \
-	X(CGROUP, cgroup)     /* the sandbox's own view of cgroup2, or of the v1 hierarchies */     \
+	X(CGROUP, cgroup)     /* cgroup2, from the root of the sandbox's own cgroup namespace */      \
 	X(DIR, dir)           /* mkdir dst, mode */                                                 \
 	X(SYMLINK, symlink)   /* dst -> src */                                                      \
 	X(FILE, file)         /* regular file dst with content data, mode */                        \

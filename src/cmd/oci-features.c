@@ -62,10 +62,11 @@ static json_t *features(void)
 	const struct scmp_version *v = seccomp_version();
 	char seccomp[48];
 	snprintf(seccomp, sizeof(seccomp), "%u.%u.%u", v->major, v->minor, v->micro);
-	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:{s:s, s:s}}", "ociVersionMin", "1.0.0", "ociVersionMax", CMD_OCI_VERSION,
+	/* the document has no field for which namespaces can be joined by path; see fcnode-oci(7) */
+	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:{s:s, s:s, s:s}}", "ociVersionMin", "1.0.0", "ociVersionMax", CMD_OCI_VERSION,
 			 "hooks", names(OCI_LIST_HOOK), "mountOptions", names(OCI_LIST_MOUNT_OPTION), "linux", linux_features(),
 			 "annotations", "io.github.seccomp.libseccomp.version", seccomp,
-			 "org.fcnode.fc-run.version", VERSION);
+			 "org.fcnode.fc-run.namespaces.alwaysNew", "mount,user", "org.fcnode.fc-run.version", VERSION);
 }
 
 int cmd_features(int argc, char **argv, const struct cmd_globals *g)

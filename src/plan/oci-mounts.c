@@ -230,6 +230,11 @@ static int add_filesystem(struct oci_reader *o, const struct raw_mount *raw, con
 			op = types[i].op;
 	if (opt->copyup && op != SPEC_MNT_TMPFS)
 		return err_set(o->err, 0, "%s.options: tmpcopyup is for tmpfs", where);
+	if (op == SPEC_MNT_CGROUP && !spec_new_ns(&o->plan.head, SPEC_NS_CGROUP)) {
+		/* it would show every group of the host, and be a way out of the container's own */
+		err_set(o->err, 0, "%s.type: %s needs a new cgroup namespace", where, raw->type);
+		return err_hint(o->err, "add {\"type\": \"cgroup\"} to linux.namespaces");
+	}
 
 	struct spec_mount m = plan_mount(&o->plan, op, dst);
 	m.flags = SPEC_MF_CREATE | (opt->copyup ? SPEC_MF_COPYUP : 0);

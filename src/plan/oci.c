@@ -143,6 +143,11 @@ static int read_namespace(struct oci_reader *o, json_t *v, size_t i)
 		err_set(o->err, 0, "%s.path: a mount namespace cannot be joined", where);
 		return err_hint(o->err, "leave path out: the container's root is mounted in a new one");
 	}
+	if (ns == SPEC_NS_USER) {
+		/* the others are made before it could be joined, and would belong to the initial one */
+		err_set(o->err, 0, "%s.path: joining a user namespace is not served", where);
+		return err_hint(o->err, "leave path out and give uidMappings and gidMappings");
+	}
 	struct spec_join join = { .ns = ns, .path = plan_str(&o->plan, raw.path) };
 	plan_add_join(&o->plan, &join);
 	return 0;

@@ -267,6 +267,12 @@ static const struct { const char *path, *value, *want; } bad[] = {
 	  "linux.sysctl.net.ipv4.ping_group_range: needs {\"type\": \"network\"} in linux.namespaces" },
 	{ "linux/namespaces", "[{\"type\":\"pid\"},{\"type\":\"user\"},{\"type\":\"mount\",\"path\":\"/x\"},{\"type\":\"uts\"},{\"type\":\"ipc\"},{\"type\":\"network\"},{\"type\":\"cgroup\"},{\"type\":\"time\"}]",
 	  "linux.namespaces[2].path: a mount namespace cannot be joined" },
+	{ "linux/namespaces", "[{\"type\":\"pid\"},{\"type\":\"user\",\"path\":\"/x\"},{\"type\":\"mount\"},{\"type\":\"uts\"},{\"type\":\"ipc\"},{\"type\":\"network\"},{\"type\":\"cgroup\"},{\"type\":\"time\"}]",
+	  "linux.namespaces[1].path: joining a user namespace is not served" },
+	{ "linux/namespaces", "[{\"type\":\"pid\"},{\"type\":\"user\"},{\"type\":\"mount\"},{\"type\":\"uts\"},{\"type\":\"ipc\"},{\"type\":\"network\"},{\"type\":\"time\"}]",
+	  "mounts[6].type: cgroup needs a new cgroup namespace" },
+	{ "linux/namespaces", "[{\"type\":\"pid\"},{\"type\":\"user\"},{\"type\":\"mount\"},{\"type\":\"uts\"},{\"type\":\"ipc\"},{\"type\":\"network\"},{\"type\":\"cgroup\",\"path\":\"/x\"},{\"type\":\"time\"}]",
+	  "mounts[6].type: cgroup needs a new cgroup namespace" },
 	{ "process/terminal", "true",
 	  "process.terminal: true, but there is no console socket" },
 };
