@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -300,12 +301,14 @@ static int look_up(struct keeper *k, const struct msg_launch *m, struct function
 	w->uid_base = w->gid_base = t->base_id;
 	w->idmap = true;
 	w->net = WISH_NET_NONE;
+	struct rlimit core;
 	w->limits = (struct wish_limits){
 		.memory_bytes = m->memory_bytes,
 		.cpu_milli = (uint32_t)m->cpu_milli,
 		.pids = (uint32_t)m->pids,
 		.tmp_bytes = m->tmp_bytes ? m->tmp_bytes : 4096,
 		.nofile_max = k->files_max,
+		.core_zero = getrlimit(RLIMIT_CORE, &core) == 0 && core.rlim_max == 0,
 	};
 	return check_limits(k->config, m, why);
 }

@@ -92,6 +92,12 @@ static uint64_t hard_limit(int resource)
 	return getrlimit((__rlimit_resource_t)resource, &l) < 0 || l.rlim_max == RLIM_INFINITY ? 0 : l.rlim_max;
 }
 
+static bool core_is_zero(void)
+{
+	struct rlimit l;
+	return getrlimit(RLIMIT_CORE, &l) == 0 && l.rlim_max == 0;
+}
+
 static int features_off(const struct invoke_opts *o, uint32_t *ret, struct err *err)
 {
 	static const char *const names[] = {
@@ -137,6 +143,7 @@ static int make_wish(struct invoke *v, struct wish_paths *p, struct function_wis
 		};
 	w->limits.nofile_max = hard_limit(RLIMIT_NOFILE);
 	w->limits.nproc_max = hard_limit(RLIMIT_NPROC);
+	w->limits.core_zero = core_is_zero();
 	w->limits.tmp_bytes = pick(o->tmp_size, (uint64_t)f->disk_mb << 20);
 	if (v->code.is_layer)
 		w->code_layer = v->code.dir;

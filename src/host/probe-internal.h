@@ -35,7 +35,7 @@ probe_fn probe_userns, probe_userns_range, probe_userns_user, probe_namespaces, 
 	probe_overlay, probe_overlay_userns, probe_overlay_append, probe_overlay_detached, probe_idmap_state,
 	probe_idmap_tmpfs, probe_netns, probe_veth, probe_nftables;
 /* probe-proc.c */
-probe_fn probe_kernel, probe_pidfd, probe_seccomp, probe_landlock, probe_openat2, probe_close_range, probe_memfd,
+probe_fn probe_kernel, probe_pidfd, probe_seccomp, probe_landlock, probe_landlock_scope, probe_core_pattern, probe_openat2, probe_close_range, probe_memfd,
 	probe_descriptors, probe_state_dir, probe_helper_sandbox, probe_helper_unpack, probe_python3, probe_node;
 
 /* In a child: into a user namespace with the own id as 0. 0 or -errno. */

@@ -17,9 +17,11 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -141,6 +143,60 @@ void probe_landlock(struct probe_ctx *c, struct probe_row *row)
 			   "boot with landlock in the lsm= list (and a kernel with CONFIG_SECURITY_LANDLOCK)");
 	else
 		probe_detail(row, "ABI %ld, a restriction held", abi);
+}
+
+/* Deny abstract sockets outside and see that it is denied: one made before cannot be connected to any more. */
+static int try_landlock_scope(void *arg, void *out)
+{
+	(void)arg;
+	(void)out;
+	const struct { uint64_t fs, net, scoped; } attr = { .scoped = 1 /* LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET */ };
+	autoclose int fd = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
+	if (fd < 0)
+		return errno == E2BIG ? EOPNOTSUPP : errno; /* a kernel that knows less of the struct */
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	const socklen_t family = offsetof(struct sockaddr_un, sun_path);
+	socklen_t len = sizeof(addr);
+	autoclose int server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	autoclose int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	/* with the family alone the kernel chooses an abstract name */
+	if (server < 0 || client < 0 || bind(server, (struct sockaddr *)&addr, family) < 0 || listen(server, 1) < 0 ||
+	    getsockname(server, (struct sockaddr *)&addr, &len) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	    syscall(SYS_landlock_restrict_self, fd, 0) < 0)
+		return errno;
+	return connect(client, (struct sockaddr *)&addr, len) < 0 && errno == EPERM ? 0 : EPROTO;
+}
+
+void probe_landlock_scope(struct probe_ctx *c, struct probe_row *row)
+{
+	(void)c;
+	simple(row, try_landlock_scope, PROBE_degraded, "keep a process from abstract sockets outside",
+	       "an abstract socket outside was refused", "do not use --network host here for code you do not trust");
+}
+
+/* core(5): a helper runs as root, outside, with what a crash inside gives it. */
+void probe_core_pattern(struct probe_ctx *c, struct probe_row *row)
+{
+	char pattern[192];
+	(void)c;
+	ssize_t n = fd_read_file_at(AT_FDCWD, "/proc/sys/kernel/core_pattern", pattern, sizeof(pattern));
+	if (n < 0) {
+		probe_fail(row, PROBE_degraded, (int)-n, "read kernel.core_pattern", "mount /proc");
+		return;
+	}
+	pattern[strcspn(pattern, "\n")] = '\0';
+	struct rlimit core;
+	const bool zero = getrlimit(RLIMIT_CORE, &core) == 0 && core.rlim_max == 0;
+	if (pattern[0] != '|') {
+		probe_detail(row, "%.120s: no program is started", pattern);
+		return;
+	}
+	probe_fail(row, PROBE_degraded, 0, "", zero ? "raise the hard limit of core files (ulimit -H -c) to 1 or more: with 0 "
+						      "the helper runs also for functions" :
+						      "for OCI containers: sysctl kernel.core_pattern=core, or RLIMIT_CORE 1 "
+						      "in their rlimits");
+	probe_detail(row, "%.120s: this host's helper runs as root for crashes %s", pattern,
+		     zero ? "in every sandbox" : "in OCI containers; functions have RLIMIT_CORE 1, which it skips");
 }
 
 static int try_openat2(void *arg, void *out)

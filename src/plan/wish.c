@@ -318,7 +318,12 @@ static void add_rlimit(struct plan *p, uint32_t resource, uint64_t soft, uint64_
 static void add_limits(struct plan *p, const struct function_wish *w)
 {
 	add_rlimit(p, RLIMIT_NOFILE, NOFILE_SOFT, NOFILE_HARD, w->limits.nofile_max);
-	add_rlimit(p, RLIMIT_CORE, 0, 0, 0);
+	/*
+	 * core(5): where core_pattern is a pipe, 0 bounds nothing and the host's helper runs, as root and outside, for
+	 * each crash inside. 1 is the value for which the kernel leaves it alone, and too small for any core file.
+	 */
+	const uint64_t core = w->limits.core_zero ? 0 : 1;
+	add_rlimit(p, RLIMIT_CORE, core, core, 0);
 	/* counted per user namespace, so it bounds this sandbox also where no pids controller is to be had */
 	if (w->limits.pids)
 		add_rlimit(p, RLIMIT_NPROC, w->limits.pids, w->limits.pids, w->limits.nproc_max);

@@ -47,6 +47,7 @@ struct wish_limits {
 	uint64_t tmp_bytes;    /* /tmp; must be set */
 	uint64_t nofile_max;   /* the caller's own hard limits, which nothing in a user namespace can raise: */
 	uint64_t nproc_max;    /* the sandbox gets no more. 0: not known, ask for all */
+	bool core_zero;        /* that of core files is 0, so it cannot be 1 */
 };
 
 struct function_wish {

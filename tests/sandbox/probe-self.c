@@ -192,12 +192,12 @@ static void rlimits(struct result *r, const void *arg)
 	getrlimit(RLIMIT_CORE, &core);
 	getrlimit(RLIMIT_NPROC, &nproc);
 	long pids = setting("PROBE_PIDS");
-	bool right = nofile.rlim_cur == 1024 && nofile.rlim_max == 4096 && core.rlim_cur == 0 && core.rlim_max == 0 &&
+	bool right = nofile.rlim_cur == 1024 && nofile.rlim_max == 4096 && core.rlim_cur <= 1 && core.rlim_max <= 1 &&
 		     (pids < 0 || nproc.rlim_max == (rlim_t)pids);
 	struct rlimit more = { nofile.rlim_max + 1, nofile.rlim_max + 1 };
 	if (setrlimit(RLIMIT_NOFILE, &more) == 0)
 		right = false;
-	more = (struct rlimit){ 1, 1 };
+	more = (struct rlimit){ 2, 2 };
 	if (setrlimit(RLIMIT_CORE, &more) == 0)
 		right = false;
 	(right ? held : is_open)(r, "open files %lu/%lu, core %lu, processes %ld", nofile.rlim_cur, nofile.rlim_max, core.rlim_max,
