@@ -389,7 +389,7 @@ _Static_assert(sizeof(struct job_report) <= 4096, "one write to the pipe must be
 
 /* The child: of what the parent had open it keeps three descriptors. Never returns. */
 static void job_run(const struct layer_store *s, int bundle_fd, const char *expect, const struct layer_limits *limits,
-		    int result_fd)
+		    int result_fd, pid_t parent)
 {
 	static struct job_report report;
 	const int from[] = { s->dirfd, bundle_fd, result_fd };
@@ -406,6 +406,8 @@ static void job_run(const struct layer_store *s, int bundle_fd, const char *expe
 	sigprocmask(SIG_SETMASK, &term, NULL);
 	autoclose int cancel = signalfd(-1, &term, SFD_CLOEXEC);
 	if (fd[0] < 0 || fd[1] < 0 || fd[2] < 0 || cancel < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		_exit(126);
+	if (getppid() != parent) /* it died before it could be waited for like this */
 		_exit(126);
 
 	struct layer_store store = *s;
@@ -429,9 +431,10 @@ int layer_start(const struct layer_store *s, int bundle_fd, const char *expect, 
 		.pidfd = (uint64_t)(uintptr_t)&ret->proc.pidfd,
 		.exit_signal = SIGCHLD,
 	};
+	const pid_t self = getpid();
 	long pid = syscall(SYS_clone3, &args, sizeof(args));
 	if (pid == 0)
-		job_run(s, bundle_fd, expect, limits, write_end);
+		job_run(s, bundle_fd, expect, limits, write_end, self);
 	if (pid < 0)
 		return err_set(err, errno, "start the unpacking process");
 	ret->proc.pid = (pid_t)pid;

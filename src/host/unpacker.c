@@ -100,6 +100,10 @@ static void child(const struct command *c, const struct unpacker_req *req, int r
 	if (close_range(5, ~0U, 0) < 0 || sigprocmask(SIG_SETMASK, &none, NULL) < 0 ||
 	    prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		_exit(126);
+	/* a caller that died before that sends no signal any more, and getppid(2) cannot tell from a pid namespace */
+	struct pollfd reader = { .fd = ARRAY_LEN(from) - 1 };
+	if (poll(&reader, 1, 0) != 0)
+		_exit(126);
 	execve(c->program, c->argv, environment);
 	_exit(127);
 }

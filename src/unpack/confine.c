@@ -6,6 +6,7 @@
 #include <linux/capability.h>
 #include <linux/landlock.h>
 #include <linux/mount.h>
+#include <poll.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -132,7 +133,7 @@ static int ids_enter(const struct confine *c, uint32_t *in, struct err *err)
 	return 0;
 }
 
-static int caps_enter(uint32_t *in, struct err *err)
+static int caps_enter(const struct confine *c, uint32_t *in, struct err *err)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3];
@@ -146,6 +147,10 @@ static int caps_enter(uint32_t *in, struct err *err)
 	/* a change of ids clears this one; nobody may trace or read us */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
 		return err_set(err, errno, "prctl");
+	/* who died while it was cleared sends none; the other end of the result's pipe tells */
+	struct pollfd reader = { .fd = c->result_fd };
+	if (c->result_fd >= 0 && poll(&reader, 1, 0) != 0)
+		return err_set(err, EPIPE, "find the caller: it has gone");
 	*in |= UNPACK_IN(NOCAPS);
 	return 0;
 }
@@ -279,7 +284,7 @@ int confine(const struct confine *c, uint32_t *ret_in, struct err *err)
 	if (!r)
 		r = ids_enter(c, &in, err);
 	if (!r)
-		r = caps_enter(&in, err);
+		r = caps_enter(c, &in, err);
 	if (!r)
 		r = landlock_enter(c->target_fd, &in, err);
 	if (r < 0)

@@ -19,6 +19,7 @@
 struct confine {
 	int bundle_fd;
 	int target_fd; /* replaced by one inside the jail */
+	int result_fd; /* the pipe whose reader started us, or -1 */
 	uint64_t max_bytes;
 	uint64_t cpu_seconds;
 	bool has_ids;

@@ -106,6 +106,7 @@ static int enter(const struct args *a, struct unpack_result *result)
 	const struct confine c = {
 		.bundle_fd = BUNDLE_FD,
 		.target_fd = TARGET_FD,
+		.result_fd = RESULT_FD,
 		.max_bytes = a->max_bytes,
 		.cpu_seconds = a->max_cpu,
 		.has_ids = a->uid != 0,

@@ -85,6 +85,7 @@ static void attempt(long (*fn)(void))
 	int bundle = fd_sealed_memfd("bundle", "bundle", 6);
 	struct confine c = {
 		.target_fd = TARGET,
+		.result_fd = -1,
 		.max_bytes = 1 << 20,
 		.cpu_seconds = 10,
 		.has_ids = geteuid() == 0,
