@@ -89,8 +89,11 @@ int state_dir_make(const char *root, const char *id, struct state_dir *ret, stru
 		return -EEXIST;
 	}
 	d.fd = open(d.path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (d.fd < 0)
-		return err_set(err, errno, "open %s", d.path);
+	if (d.fd < 0) {
+		r = err_set(err, errno, "open %s", d.path);
+		rmdir(d.path); /* nobody could use it; were it not empty, somebody already did */
+		return r;
+	}
 	r = state_dir_lock(&d, /* wait= */ false, err);
 	if (r < 0) {
 		/* whoever holds it saw a directory without a state and is about to remove it */
@@ -150,11 +153,18 @@ int state_dir_lock(struct state_dir *d, bool wait, struct err *err)
 
 int state_dir_remove(struct state_dir *d, const char *root, struct err *err)
 {
+	/* what is in it nearly always, by name: that takes no descriptor, of which there may be none left */
+	static const char *const names[] = { "state.json", "spec", "gate" };
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (unlinkat(d->fd, names[i], 0) < 0 && errno != ENOENT)
+			return err_set(err, errno, "remove %s/%s", d->path, names[i]);
+	if (rmdir(d->path) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != ENOTEMPTY)
+		return err_set(err, errno, "remove %s", d->path);
 	autoclose int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int r = fd < 0 ? -errno : fd_remove_tree_at(fd, d->id);
-	if (r < 0)
-		return err_set(err, -r, "remove %s", d->path);
-	return 0;
+	return r < 0 ? err_set(err, -r, "remove %s", d->path) : 0;
 }
 
 void state_dir_fini(struct state_dir *d)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -74,6 +75,38 @@ static void one_container_per_id(void **unused)
 	assert_int_equal(state_dir_make(deep, "c1", &a, &err), 0);
 	state_dir_fini(&a);
 	state_dir_fini(&a);
+}
+
+/* The last descriptors are gone: a directory comes and goes whole all the same. */
+static void no_descriptors(void **unused)
+{
+	(void)unused;
+	struct state_dir d = STATE_DIR_INIT, e = STATE_DIR_INIT;
+	struct err err = ERR_INIT;
+	char path[128];
+	assert_int_equal(state_dir_make(root, "c9", &d, &err), 0);
+	assert_int_equal(fd_replace_file_at(d.fd, "state.json", "{}", 2, 0600), 0);
+	struct rlimit before, none;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	int made = state_dir_make(root, "c10", &e, &err);
+	int removed = state_dir_remove(&d, root, &err);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(made, -EMFILE);
+	assert_int_equal(removed, 0);
+	state_dir_fini(&d);
+	for (int i = 9; i <= 10; i++) {
+		snprintf(path, sizeof(path), "%s/c%d", root, i);
+		assert_int_equal(access(path, F_OK), -1);
+	}
+	/* what is not known by name goes too, when there are */
+	assert_int_equal(state_dir_make(root, "c9", &d, &err), 0);
+	assert_int_equal(fd_replace_file_at(d.fd, "else", "{}", 2, 0600), 0);
+	assert_int_equal(state_dir_remove(&d, root, &err), 0);
+	state_dir_fini(&d);
+	assert_int_equal(state_dir_open(root, "c9", &d, &err), -ENOENT);
 }
 
 static void file_round_trip(void **unused)
@@ -195,6 +228,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ids),
 		cmocka_unit_test(one_container_per_id),
+		cmocka_unit_test(no_descriptors),
 		cmocka_unit_test(file_round_trip),
 		cmocka_unit_test(kernel_tells_the_status),
 		cmocka_unit_test(listing),
