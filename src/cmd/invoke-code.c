@@ -16,12 +16,18 @@
 
 enum { MANIFEST_MAX = 64 << 10 };
 
-static int make_temp(struct invoke_code *c, struct err *err)
+const char *invoke_temp_parent(void)
 {
 	const char *dir = getenv("TMPDIR");
+	return dir && *dir == '/' && strlen(dir) < 96 ? dir : "/tmp";
+}
+
+/* For us alone: what is shown inside is a directory in it, which nobody else can reach by name. */
+static int make_temp(struct invoke_code *c, struct err *err)
+{
 	char name[64];
 	invoke_owner_name(name, sizeof(name), INVOKE_TEMP_PREFIX);
-	snprintf(c->temp, sizeof(c->temp), "%s/%s.XXXXXX", dir && *dir == '/' && strlen(dir) < 96 ? dir : "/tmp", name);
+	snprintf(c->temp, sizeof(c->temp), "%s/%s.XXXXXX", invoke_temp_parent(), name);
 	if (!mkdtemp(c->temp)) {
 		int r = err_set(err, errno, "make a temporary directory %s", c->temp);
 		c->temp[0] = '\0';
@@ -30,7 +36,7 @@ static int make_temp(struct invoke_code *c, struct err *err)
 	c->temp_lock = open(c->temp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (c->temp_lock < 0 || flock(c->temp_lock, LOCK_EX | LOCK_NB) < 0)
 		return err_set(err, errno, "lock the temporary directory %s", c->temp);
-	return fchmod(c->temp_lock, 0755) < 0 ? err_set(err, errno, "chmod %s", c->temp) : 0;
+	return 0;
 }
 
 static const char *base_name(const char *path)
@@ -48,9 +54,13 @@ static int open_executable(const char *path, int fd, struct invoke_code *c, stru
 	int r = make_temp(c, err);
 	if (r < 0)
 		return r;
-	autoclose int dir = open(c->temp, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	snprintf(c->dir, sizeof(c->dir), "%s/code", c->temp);
+	if (mkdir(c->dir, 0755) < 0)
+		return err_set(err, errno, "make %s", c->dir);
+	autoclose int dir = open(c->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	autoclose int out = dir < 0 ? -1 : openat(dir, c->entry, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
-	if (out < 0 || fstat(fd, &st) < 0)
+	/* whatever our umask: the function's user is another */
+	if (out < 0 || fchmod(out, 0755) < 0 || fchmod(dir, 0755) < 0 || fstat(fd, &st) < 0)
 		return err_set(err, errno, "copy %s", path);
 	for (off_t left = st.st_size; left > 0;) {
 		ssize_t n = sendfile(out, fd, NULL, (size_t)left);
@@ -58,7 +68,6 @@ static int open_executable(const char *path, int fd, struct invoke_code *c, stru
 			return err_set(err, n < 0 ? errno : EIO, "copy %s", path);
 		left -= n;
 	}
-	str_copy(c->dir, sizeof(c->dir), c->temp);
 	return 0;
 }
 

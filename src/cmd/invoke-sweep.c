@@ -89,12 +89,10 @@ static void sweep_temp(int parent, const char *name)
 	fd_remove_tree_at(parent, name);
 }
 
-static void sweep_temps(const char *temp)
+/* Also when this call had none itself: the killed one's next call may be on a directory. */
+static void sweep_temps(void)
 {
-	char parent[INVOKE_TEMP_MAX];
-	str_copy(parent, sizeof(parent), temp);
-	*strrchr(parent, '/') = '\0';
-	int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = open(invoke_temp_parent(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	autodir DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	if (!d) {
 		if (fd >= 0)
@@ -111,6 +109,5 @@ void invoke_sweep(struct invoke *v)
 	struct err err = ERR_INIT;
 	if (v->limited && any_stale(&v->host) && cgroup_sweep(&v->host, is_stale, &v->host, &err) < 0)
 		fprintf(stderr, "fc-run: note: %s, ignoring\n", err.text);
-	if (v->code.temp[0])
-		sweep_temps(v->code.temp);
+	sweep_temps();
 }

@@ -128,6 +128,9 @@ int invoke_print(struct invoke *v);
 #define INVOKE_TEMP_PREFIX "fc-run-"
 void invoke_owner_name(char *buf, size_t size, const char *prefix);
 
+/* Where temporary directories go: TMPDIR or /tmp. */
+const char *invoke_temp_parent(void);
+
 /* Remove the groups and temporary directories of calls that were killed. */
 void invoke_sweep(struct invoke *v);
 

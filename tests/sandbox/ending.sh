@@ -59,13 +59,16 @@ no_child_left() { ! readlink /proc/[0-9]*/exe 2>/dev/null | grep -q "^$T/bin/fc-
 by_kill() {
 	sleeper KILL
 	start_call up --timeout 60s "$T/fn/sleeper-KILL" || fail "ended by SIGKILL" "did not start"
+	verdict "a running call's code: for its owner alone" [ "$(stat -c %a "$T"/job/fc-run-*)" = 700 ]
 	kill -KILL "$job_pid"
 	end_call 2>/dev/null
 	verdict "ended by SIGKILL: the sandbox dies with it" soon gone 98762.KILL
 	# its group may be gone by now: any fc-run on this host removes it
 	verdict "ended by SIGKILL: its directory stays behind" [ -n "$(ls "$T/job")" ]
+	mkdir -p "$T/fn/plain"
+	cp "$T/fn/good" "$T/fn/plain/bootstrap"
 	as=(env "TMPDIR=$T/job") # as it had
-	call "ended by SIGKILL: the next call works" 0 "" "$T/fn/good"
+	call "ended by SIGKILL: the next call works" 0 "" "$T/fn/plain" # needs no temporary directory itself
 	as=()
 	verdict "ended by SIGKILL: and has removed the group" no_group "$job_pid"
 	verdict "ended by SIGKILL: and the temporary directory" [ -z "$(ls "$T/job")" ]
