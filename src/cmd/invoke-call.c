@@ -231,7 +231,7 @@ static void take_report(struct call *c)
 		v->running = r;
 	} else if (r.kind == REPORT_EXITED) {
 		v->exited = r;
-	} else if (r.kind == REPORT_FAILED) {
+	} else if (r.kind == REPORT_FAILED && !c->done) { /* else its end has its reason already */
 		end_call(c, INVOKE_LAUNCH_FAILED, NULL);
 		sandbox_failure(&r, &v->err);
 	}
