@@ -102,7 +102,7 @@ full_disk() {
 # From none to enough: every number either works or says that there are too few, and nothing is left.
 few_descriptors() {
 	local n works=0 told=0 wrong='' left=''
-	for n in $(seq 3 40); do
+	for n in $(seq 3 44); do
 		as=(prlimit "--nofile=$n:$n")
 		invoke --event '{"a":1}' "$T/fn/good"
 		left+=$(left_by "$run_pid")
