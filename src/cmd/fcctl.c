@@ -52,12 +52,31 @@ int fcctl_fail(const struct err *err, int status)
 	return status;
 }
 
+/* An option of fcctl's own behind the verb: say where it stands. */
+static void hint_global(const char *verb, struct err *err)
+{
+	static const char unknown[] = "unknown option ";
+	if (strncmp(err->text, unknown, sizeof(unknown) - 1) != 0)
+		return;
+	char word[sizeof(err->text)];
+	strcpy(word, err->text + sizeof(unknown) - 1);
+	for (const struct opt *o = options; o->name; o++) {
+		size_t n = strlen(o->name);
+		bool named = strncmp(word, "--", 2) == 0 && strncmp(word + 2, o->name, n) == 0 && (word[n + 2] == '\0' || word[n + 2] == '=');
+		if (named || (o->letter && word[0] == '-' && word[1] == o->letter))
+			err_hint(err, "it stands before the verb: fcctl --%s%s%s %s ...", o->name, o->type == OPT_FLAG ? "" : " ",
+				 o->type == OPT_FLAG ? "" : o->arg ? o->arg : o->choices, verb);
+	}
+}
+
 int fcctl_parse(const struct fcctl_syntax *u, int argc, char **argv, void *dest, int *first)
 {
 	struct err err = ERR_INIT;
 	int n = opts_parse(u->options, argc, argv, true, dest, &err);
-	if (n < 0)
+	if (n < 0) {
+		hint_global(argv[0], &err);
 		return fcctl_fail(&err, CMD_BAD_INPUT);
+	}
 	if (*((const bool *)(const void *)((const char *)dest + u->help_offset))) {
 		printf("Usage: fcctl %s [OPTION...]%s%s\n\n%s\n\n", argv[0], *u->operands ? " " : "", u->operands, u->what);
 		opts_help(u->options, stdout);

@@ -1,4 +1,5 @@
-"""The node at the edge of its descriptors: connections take none from sandboxes, and whoever asks for too many is told."""
+"""The node at the edge of its descriptors: connections take none from sandboxes, and whoever asks for too many is told;
+what fcctl says of an option in the wrong place."""
 import concurrent.futures
 import os
 import socket
@@ -6,7 +7,7 @@ import subprocess
 import time
 import unittest
 
-from agent import Agent
+from agent import BUILD, Agent
 
 
 def soften(pid, n):
@@ -76,3 +77,14 @@ class Descriptors(unittest.TestCase):
             self.assertEqual(a.invoke("f", b"x").body, b"xdone\n")
         finally:
             a.close()
+
+
+class Client(unittest.TestCase):
+    def test_an_option_behind_the_verb_is_told_its_place(self):
+        for words in (["--format", "json"], ["-f", "json"], ["--socket=/x"], ["--tenant", "t"], ["-fjson"]):
+            r = subprocess.run([BUILD + "/fcctl", "list", *words], capture_output=True, text=True)
+            self.assertEqual(r.returncode, 2)
+            self.assertIn("unknown option " + words[0], r.stderr)
+            self.assertIn("it stands before the verb: fcctl --", r.stderr)
+        r = subprocess.run([BUILD + "/fcctl", "list", "--nonsense"], capture_output=True, text=True)
+        self.assertNotIn("before the verb", r.stderr)
