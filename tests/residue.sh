@@ -8,11 +8,31 @@
 # fcnode's), cgroups, mounts, network namespaces, links, and the files below /run/fcnode, /var/lib/fcnode and the PATHs.
 # What has gone since the snapshot is no residue. The kernel drops links and namespaces a moment after their last
 # user, so compare looks again until RESIDUE_WAIT_MS (default 2000) have passed before it calls something left.
-# RESIDUE_ONLY="processes mounts" restricts it to those kinds (on a machine where other runs are going on).
+# RESIDUE_ONLY="processes mounts" restricts it to those kinds (on a machine where other runs are going on);
+# RESIDUE_STATE="DIR..." restricts cgroups and what runs in them to the agents with these state directories, and
+# RESIDUE_PROGRAMS=DIR restricts fc-* processes to programs below DIR.
 set -euo pipefail
 export LC_ALL=C
 
 kinds=(processes cgroups mounts netns links files)
+
+# The cgroup level of each agent in RESIDUE_STATE as a pattern (FNV-1a of the path, as keeper names it); all when unset.
+own_groups() {
+	local dir hash i all=
+	if [[ -z ${RESIDUE_STATE:-} ]]; then
+		printf '.'
+		return
+	fi
+	for dir in $RESIDUE_STATE; do
+		dir=$(realpath -m "$dir")
+		hash=$((0xcbf29ce484222325))
+		for ((i = 0; i < ${#dir}; i++)); do
+			hash=$(((hash ^ $(printf %d "'${dir:i:1}")) * 0x100000001b3))
+		done
+		printf '%s/fcnode/agent-%016x(/|$| )' "${all:+|}" "$hash"
+		all=1
+	done
+}
 
 usage() {
 	sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"
@@ -25,8 +45,8 @@ list_processes() {
 		exe=$(readlink "$dir/exe" 2>/dev/null) || continue # a kernel thread, or gone
 		cg=$(grep -o '/fcnode[-/].*' "$dir/cgroup" 2>/dev/null | head -n 1) || true
 		case ${exe##*/} in
-		fc-agent* | fc-run* | fc-sandbox* | fc-unpack* | fcctl*) ;;
-		*) [[ -n $cg ]] || continue ;;
+		fc-agent* | fc-run* | fc-sandbox* | fc-unpack* | fcctl*) [[ -z ${RESIDUE_PROGRAMS:-} || $exe == "$RESIDUE_PROGRAMS"/* || $cg =~ $own ]] || continue ;;
+		*) [[ -n $cg && $cg =~ $own ]] || continue ;;
 		esac
 		printf '%s %s%s\n' "${dir#/proc/}" "${exe##*/}" "${cg:+ in $cg}"
 	done
@@ -34,7 +54,7 @@ list_processes() {
 
 list_cgroups() {
 	[[ -d /sys/fs/cgroup ]] || return 0
-	find /sys/fs/cgroup -type d -path '*/fcnode*' 2>/dev/null || true # a group may vanish under find
+	find /sys/fs/cgroup -type d -path '*/fcnode*' 2>/dev/null | grep -E -- "$own" || true # a group may vanish under find
 }
 
 list_mounts() {
@@ -83,6 +103,7 @@ compare() {
 	return 1
 }
 
+own=$(own_groups)
 case ${1-} in
 --help) usage 0 ;;
 snapshot | compare)

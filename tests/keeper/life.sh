@@ -76,7 +76,7 @@ refused() { # status, words, options: it must not start, and say so
 	ok "refused with $1: $2"
 }
 serve_of() { pgrep -P "$1" -f -- --serve-fd || true; }
-groups_of() { find /sys/fs/cgroup -type d -path "*/fcnode/agent-*/t-*/f-life/*-*" 2>/dev/null || true; }
+groups_of() { find /sys/fs/cgroup -type d -path "*/fcnode/agent-*/t-*/f-life$$/*-*" 2>/dev/null || true; }
 has_sandbox() { [[ -n $(groups_of) ]]; }
 no_sandbox() { [[ -z $(groups_of) ]]; }
 
@@ -85,12 +85,14 @@ deploy() { # a function that sleeps
 	printf '#!/bin/sh\nexec sleep 600\n' >"$work/code/bootstrap"
 	chmod 755 "$work/code/bootstrap"
 	tar -C "$work/code" -cf "$work/code.tar" bootstrap
-	printf '{"functionName":"life","runtime":"stdio","timeout":600,"code":{"zipFile":"%s"}}' "$(base64 -w0 "$work/code.tar")" |
+	printf '{"functionName":"life%s","runtime":"stdio","timeout":600,"code":{"zipFile":"%s"}}' "$$" "$(base64 -w0 "$work/code.tar")" |
 		api "$1" /2023-03-30/functions -X POST -H 'Content-Type: application/json' --data-binary @- -o "$work/out" -w '%{http_code}' |
 		grep -q '^20' || fail "deploy: $(cat "$work/out")"
 }
-call() { api "$1" /2023-03-30/functions/life/invocations -X POST --data-binary '{}' -o "$work/reply" -w '%{http_code}' >"$work/code.http" & }
+call() { api "$1" /2023-03-30/functions/life$$/invocations -X POST --data-binary '{}' -o "$work/reply" -w '%{http_code}' >"$work/code.http" & }
 
+# Neighbours come and go: only what is these agents' own, and the mounts.
+export RESIDUE_PROGRAMS=$build RESIDUE_STATE="$work/a $work/x" RESIDUE_ONLY="processes cgroups mounts"
 "$here/../residue.sh" snapshot "$work/residue"
 
 # ---- what it refuses -----------------------------------------------------------------
@@ -145,7 +147,7 @@ agent a
 until_true "the next start becomes ready" healthy a
 no_sandbox || fail "cgroups of the crashed agent are still there: $(groups_of)"
 grep -q 'event=sweep' "$work/log" || fail "the sweep is not in the log"
-api a /2023-03-30/functions/life -o "$work/out" -w '%{http_code}' | grep -q 200 || fail "the function did not survive: $(cat "$work/out")"
+api a /2023-03-30/functions/life$$ -o "$work/out" -w '%{http_code}' | grep -q 200 || fail "the function did not survive: $(cat "$work/out")"
 ok "kill -9 of both: the next start sweeps, the function is still there"
 
 # ---- a stop that runs out of time -----------------------------------------------------------------

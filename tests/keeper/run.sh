@@ -49,6 +49,8 @@ fail() {
 # What lies in the test's directory beside the state and runtime directories, and the victim's time stamps.
 outside() { find "$work" -path "$work/state" -prune -o -path "$work/run" -prune -o -name log -prune -o -name 'before*' -prune -o -name 'after*' -prune -o -printf '%P %y %m %U %G\n' | sort; }
 
+# Neighbours come and go: only what is this agent's own, and the mounts.
+export RESIDUE_PROGRAMS=$build RESIDUE_STATE=$work/state RESIDUE_ONLY="processes cgroups mounts"
 "$here/../residue.sh" snapshot "$work/before.residue"
 outside >"$work/before.files"
 
