@@ -189,7 +189,7 @@ int opts_set(const struct opt *table, const char *name, const char *value, void 
 {
 	const struct opt *o = find_long(table, name, strlen(name));
 	if (!o) {
-		err_set(err, ENOENT, "unknown setting %s", name);
+		err_set(err, 0, "unknown setting %s", name);
 		return -ENOENT;
 	}
 	return store(o, value, dest, err);
