@@ -63,6 +63,35 @@ inside() {
 	[[ $status == 0 && $output == "$want" ]]
 }
 
+@test "a time namespace, new and joined" {
+	unshare --time true 2>/dev/null || unable "no time namespaces here"
+	args /bin/sh -c 'cat /proc/uptime; exec sleep 1000'
+	config '.linux.namespaces += [{"type": "time"}] | .linux.timeOffsets = {"boottime": {"secs": 900000000}}'
+	fc run -d --bundle "$B" "$ID" >"$T/out"
+	wait_until 5 test -s "$T/out"
+	(($(cut -d. -f1 "$T/out") >= 900000000))
+	local pid
+	pid=$(fc state "$ID" | jq .pid)
+	[[ $(readlink "/proc/$pid/ns/time") == "$(readlink "/proc/$pid/ns/time_for_children")" ]]
+	args /bin/cat /proc/uptime
+	config ".linux.timeOffsets = null | .linux.namespaces |= map(if .type == \"time\" then .path = \"/proc/$pid/ns/time\" else . end)
+		| del(.linux.timeOffsets)"
+	run -0 fc run --bundle "$B" "$ID-2"
+	((${output%%.*} >= 900000000))
+	fc delete --force "$ID"
+}
+
+@test "a user namespace cannot be joined, nor the host's cgroups be shown" {
+	args /bin/true
+	config '.linux.namespaces += [{"type": "user", "path": "/proc/1/ns/user"}]'
+	run -1 fc run --bundle "$B" "$ID"
+	[[ $output == *"joining a user namespace is not served"* ]]
+	config '.linux.namespaces |= map(select(.type != "user" and .type != "cgroup"))
+		| .mounts = [{"destination": "/sys/fs/cgroup", "type": "cgroup"}]'
+	run -1 fc run --bundle "$B" "$ID"
+	[[ $output == *"mounts[0].type: cgroup needs a new cgroup namespace"* ]]
+}
+
 @test "a namespace path that is none is refused" {
 	args /bin/true
 	config '.linux.namespaces |= map(if .type == "network" then .path = "/nowhere/net" else . end)'
