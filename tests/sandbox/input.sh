@@ -132,6 +132,18 @@ output() {
 	verdict "tmp-output: files are the caller's, without set-user-id" \
 		[ "$(stat -c '%U %A' "$T/kept/kept" "$T/kept/d/too" | xargs)" = "root -rwxr-xr-x root -rw-r--r--" ]
 	rm -rf "$T/kept"
+	mkdir "$T/kept"
+	ln -s kept "$T/kept-link"
+	call "tmp-output by a symbolic link" 0 "^wrote$" --tmp-output "$T/kept-link" "$T/fn/writes"
+	verdict "tmp-output by a symbolic link: all is the caller's" \
+		[ "$(stat -c '%U' "$T/kept" "$T/kept/kept" "$T/kept/d/too" | xargs)" = "root root root" ]
+	rm -rf "$T/kept/"*
+	cp -R "$T/bin" "$T/bin.alone"
+	rm "$T/bin.alone/fc-sandbox"
+	"$T/bin.alone/fc-run" invoke --tmp-output "$T/kept-link" "$T/fn/writes" >"$T/out" 2>"$T/err" </dev/null
+	verdict "tmp-output of a start that fails: status 5" [ "$?" = 5 ]
+	verdict "tmp-output of a start that fails: the directory is the caller's" [ "$(stat -c '%U' "$T/kept")" = root ]
+	rm -rf "$T/kept" "$T/kept-link" "$T/bin.alone"
 }
 
 # Our own data, beside the program, taken away or spoilt.
