@@ -25,6 +25,18 @@ static int store_enum(const struct opt *o, const char *value, int *dest, struct 
 	return err_set(err, 0, "--%s %s: not one of %s", o->name, value, o->choices);
 }
 
+/* A bound as it would be typed. */
+static const char *format_limit(const struct opt *o, uint64_t v, char out[32])
+{
+	if (o->type == OPT_BYTES && v >= 1024)
+		str_size(out, 32, v);
+	else if (o->type == OPT_MILLI)
+		snprintf(out, 32, "%g", (double)v / 1000);
+	else
+		snprintf(out, 32, "%" PRIu64 "%s", v, o->type == OPT_BYTES ? " bytes" : o->type == OPT_MS ? " ms" : "");
+	return out;
+}
+
 static int store_number(const struct opt *o, const char *value, uint64_t *dest, struct err *err)
 {
 	static int (*const parse[])(const char *, uint64_t *) = {
@@ -37,13 +49,11 @@ static int store_number(const struct opt *o, const char *value, uint64_t *dest, 
 	uint64_t v;
 	if (parse[o->type](value, &v) < 0)
 		return err_set(err, 0, "--%s %s: not %s", o->name, value, form[o->type]);
-	if (v < o->min || (o->max && v > o->max))
-		return err_set(err, 0, "--%s %s: outside %" PRIu64 " to %" PRIu64 "%s", o->name, value, o->min,
-			       o->max ? o->max : UINT64_MAX,
-			       o->type == OPT_BYTES   ? " bytes"
-			       : o->type == OPT_MS    ? " ms"
-			       : o->type == OPT_MILLI ? " thousandths"
-						      : "");
+	if (v < o->min || (o->max && v > o->max)) {
+		char min[32], max[32];
+		return err_set(err, 0, "--%s %s: outside %s to %s", o->name, value, format_limit(o, o->min, min),
+			       format_limit(o, o->max ? o->max : UINT64_MAX, max));
+	}
 	*dest = v;
 	return 0;
 }

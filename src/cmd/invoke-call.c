@@ -300,6 +300,7 @@ static void turn(struct call *c)
 		char text[96];
 		snprintf(text, sizeof(text), "Function time out after %" PRIu64 " ms", v->timeout_ms);
 		end_call(c, INVOKE_TIMEOUT, text);
+		err_hint(&v->err, "raise --timeout, or do less in one call");
 	}
 }
 

@@ -142,9 +142,14 @@ static int guess_runtime(const struct invoke_opts *o, const struct invoke_code *
 		f->runtime = py ? FUNCTION_PYTHON3 : FUNCTION_NODEJS;
 		return 0;
 	}
-	if (o->handler)
+	if (o->handler && has_file(c, o->handler)) /* a program: stdio */
 		return 0;
-	err_set(err, 0, "%s has neither fcnode.json nor bootstrap, so how to run it is not known", c->dir);
+	if (py)
+		err_set(err, 0, "%s has python3 and nodejs files, so how to run it is not known", c->dir);
+	else if (o->handler)
+		err_set(err, 0, "--handler %s: %s has no such file, and nothing that tells another runtime", o->handler, c->dir);
+	else
+		err_set(err, 0, "%s has neither fcnode.json nor bootstrap, so how to run it is not known", c->dir);
 	return err_hint(err, "add --runtime stdio|python3|nodejs and --handler, or an fcnode.json (fcnode-function(5))");
 }
 

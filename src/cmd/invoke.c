@@ -96,7 +96,11 @@ static int apply_options(struct invoke *v, struct err *err)
 		name[eq - o->env.item[i]] = '\0';
 		r = function_env_set(f, name, eq + 1, err);
 	}
-	return r < 0 ? err_wrap(err, "--env") : 0;
+	if (r < 0)
+		return err_wrap(err, "--env");
+	if (!f->name) /* code without a manifest need not have one; the rules below want it */
+		f->name = strdup("function");
+	return function_check(f, err);
 }
 
 /* Whose fault an error is: the host's, or the caller's input. */

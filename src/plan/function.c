@@ -362,8 +362,7 @@ static bool is_module_function(const char *handler)
 	return true;
 }
 
-/* Rules between fields, on the whole function. */
-static int check_whole(const struct function *f, struct err *err)
+int function_check(const struct function *f, struct err *err)
 {
 	const char *runtime = function_runtime_name(f->runtime);
 
@@ -431,7 +430,7 @@ static int apply(struct function *f, json_t *object, struct err *err)
 	f->cpu_milli = (uint32_t)b.cpu_milli;
 	f->disk_mb = (uint32_t)b.disk_mb;
 	f->timeout_s = (uint32_t)b.timeout_s;
-	return r < 0 ? r : check_whole(f, err);
+	return r < 0 ? r : function_check(f, err);
 }
 
 void function_init(struct function *f)

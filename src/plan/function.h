@@ -74,6 +74,9 @@ void function_fini(struct function *f);
  * On failure *ret is not touched. */
 int function_parse(json_t *object, const char *name, struct function *ret, struct err *err);
 
+/* The rules between fields (a native runtime needs a handler, ...), for who set fields himself. 0 or -EINVAL with err set. */
+int function_check(const struct function *f, struct err *err);
+
 /* Change what the object names (PUT: any subset) and nothing when it is refused. */
 int function_update(struct function *f, json_t *object, struct err *err);
 
