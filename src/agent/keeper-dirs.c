@@ -45,6 +45,12 @@ static int open_sub(int dirfd, const char *name, mode_t mode, uid_t uid, gid_t g
 	if (mkdirat(dirfd, name, mode) < 0 && errno != EEXIST)
 		return err_set(err, errno, "make directory %s/%s", above, name);
 	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_uid != uid && st.st_uid != 0) {
+		close(fd);
+		err_set(err, 0, "directory %s/%s belongs to user id %u, not %u", above, name, st.st_uid, uid);
+		return err_hint(err, "start with --user of that id, or give what is in it away: chown -R %u:%u", uid, gid);
+	}
 	if (fd < 0 || fchown(fd, uid, gid) < 0 || fchmod(fd, mode) < 0) {
 		int code = errno;
 		if (fd >= 0)

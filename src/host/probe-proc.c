@@ -256,8 +256,13 @@ void probe_memfd(struct probe_ctx *c, struct probe_row *row)
 	simple(row, try_memfd, PROBE_missing, "make, seal and map a memfd", "one was sealed and mapped", floor_todo);
 }
 
-/* keeper holds three descriptors per live instance, serve two (DESIGN.md, section 7); the rest is for itself. */
-enum { FDS_OWN = 512, FDS_PER_INSTANCE = 3, INSTANCES_WANTED = 1000 };
+/* As agent/keeper-tables.c counts, with the default of max-connections. */
+enum { FDS_OWN = 256, FDS_KEEPER = 6, FDS_SERVE = 4, FDS_CONNECTIONS = 2 * 1024, INSTANCES_WANTED = 1000 };
+
+static unsigned instances_in(rlim_t files, rlim_t fixed, rlim_t each)
+{
+	return files > fixed ? (unsigned)((files - fixed) / each) : 0;
+}
 
 void probe_descriptors(struct probe_ctx *c, struct probe_row *row)
 {
@@ -267,7 +272,8 @@ void probe_descriptors(struct probe_ctx *c, struct probe_row *row)
 		return;
 	}
 	rlim_t hard = rl.rlim_max > 1u << 20 ? 1u << 20 : rl.rlim_max;
-	c->report->max_instances = hard > FDS_OWN ? (unsigned)((hard - FDS_OWN) / FDS_PER_INSTANCE) : 0;
+	unsigned keeper = instances_in(hard, FDS_OWN, FDS_KEEPER), serve = instances_in(hard, FDS_OWN + FDS_CONNECTIONS, FDS_SERVE);
+	c->report->max_instances = keeper < serve ? keeper : serve;
 	char text[PROBE_DETAIL_MAX];
 	snprintf(text, sizeof(text), "RLIMIT_NOFILE %llu (hard): fc-agent can hold %u sandboxes",
 		 (unsigned long long)rl.rlim_max, c->report->max_instances);
