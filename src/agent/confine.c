@@ -171,7 +171,7 @@ static int mount_home(const struct config *c, struct err *err)
 		r = err_set(err, errno, "make keeper's mount namespace");
 	if (r == 0)
 		r = read_mounts(points, &count, err);
-	for (size_t i = count; i > 0; i--) {
+	for (size_t i = count; r == 0 && i > 0; i--) {
 		if (!is_needed(need, points[i - 1]))
 			umount2(points[i - 1], MNT_DETACH | UMOUNT_NOFOLLOW);
 		free(points[i - 1]);

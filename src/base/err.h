@@ -35,5 +35,12 @@ int err_wrap(struct err *err, const char *fmt, ...) __attribute__((format(printf
 /* Set what the reader can do about it. Returns -err->code. */
 int err_hint(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+#if defined(__clang_analyzer__) && !defined(ERR_C)
+/* The analyzer sees one file at a time: tell it that an error never looks like success. */
+#define err_set(...) (err_set(__VA_ARGS__), -22)
+#define err_wrap(...) (err_wrap(__VA_ARGS__), -22)
+#define err_hint(...) (err_hint(__VA_ARGS__), -22)
+#endif
+
 /* Print "prefix: text" and, when there is one, a second line with the hint, to stderr. */
 void err_print(const struct err *err, const char *prefix);

@@ -226,7 +226,7 @@ static int build_payload(struct oci_reader *o, const struct raw_process *raw, st
 	int r = oci_strings(raw->args, "process.args", &argv, o->err);
 	if (r == 0)
 		r = oci_strings(raw->env, "process.env", &env, o->err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (!argv[0] || !*argv[0])
 		return err_set(o->err, 0, "process.args: names no program");

@@ -6,6 +6,7 @@
  * What only v1 had (kernel memory, swappiness, OOM killer off, real time,
  * network classes) is refused when it is set.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -182,6 +183,7 @@ static struct spec_io *io_record(struct plan *plan, uint32_t major, uint32_t min
 {
 	struct spec_io *io = (struct spec_io *)plan->section[SPEC_SECT_IO].data;
 	uint32_t n = plan_count(plan, SPEC_SECT_IO);
+	assert(io || n == 0);
 	for (uint32_t i = 0; i < n; i++)
 		if (io[i].major == major && io[i].minor == minor)
 			return &io[i];

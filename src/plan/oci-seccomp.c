@@ -220,9 +220,9 @@ static int read_rule(struct filter *f, json_t *v, size_t i)
 		{ "args", JF_ARRAY, offsetof(struct raw, args), false, 0, 0 },
 		{ NULL, 0, 0, false, 0, 0 },
 	};
-	struct scmp_arg_cmp args[ARGS_MAX];
+	struct scmp_arg_cmp args[ARGS_MAX] = { 0 };
 	unsigned n = 0;
-	uint32_t action;
+	uint32_t action = 0;
 	autofree const char **names = NULL;
 	char where[OCI_WHERE], part[OCI_WHERE + 8];
 	snprintf(where, sizeof(where), "linux.seccomp.syscalls[%zu]", i);

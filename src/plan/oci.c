@@ -88,7 +88,7 @@ int oci_words(struct oci_reader *o, json_t *array, const char *where, uint32_t *
 {
 	autofree const char **list = NULL;
 	int r = oci_strings(array, where, &list, o->err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	*first = plan_count(&o->plan, SPEC_SECT_WORD);
 	*count = 0;
