@@ -30,8 +30,9 @@ static void find_runtimes(struct keeper_image *im)
 	}
 }
 
-static int check_directories(const struct config *c, struct err *err)
+int images_check(struct keeper *k, struct err *err)
 {
+	const struct config *c = k->config;
 	struct stat st;
 	for (size_t i = 1; i < c->images; i++) {
 		const char *dir = c->image[i].path;
@@ -56,7 +57,7 @@ int images_load(struct keeper *k, struct err *err)
 	if (r == 0)
 		r = image_host_load(&im->host, err);
 	find_runtimes(im);
-	return r < 0 ? r : check_directories(k->config, err);
+	return r;
 }
 
 void images_free(struct keeper *k)

@@ -318,7 +318,8 @@ static int start(struct keeper *k, struct err *err)
 		int status;
 	} steps[] = {
 		{ dirs_open, AGENT_FAILED },    { capacity_derive, AGENT_HOST }, { tables_load, AGENT_FAILED },
-		{ images_load, AGENT_BAD_USAGE },  { open_cgroups, AGENT_HOST },    { layers_open, AGENT_FAILED },
+		{ images_check, AGENT_BAD_USAGE }, { images_load, AGENT_FAILED },
+		{ open_cgroups, AGENT_HOST },   { layers_open, AGENT_FAILED },
 		{ confine_step, AGENT_HOST },   { open_loop, AGENT_FAILED },     { serve_start, AGENT_FAILED },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
