@@ -78,6 +78,8 @@ struct config_tenant {
 	  "logs of all invocations on disk; the oldest go first (256M)") \
 	X(max_usage_records, "max-usage-records", U64, 1000000, 100, 1000000000, "N", \
 	  "usage records kept; the oldest go first (1000000)") \
+	X(max_node_events, "max-node-events", U64, 8192, 64, 1000000, "N", \
+	  "latest events of the node kept for GET /node/events (8192)") \
 	X(drain_timeout_ms, "drain-timeout", MS, 30000, 0, 3600000, "TIME", \
 	  "how long a stop waits for running invocations (30s)") \
 	X(max_restart_pause_ms, "max-restart-pause", MS, 30000, 100, 3600000, "TIME", \

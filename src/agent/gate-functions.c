@@ -9,6 +9,7 @@
 #include "agent/body.h"
 #include "agent/catalog.h"
 #include "agent/config.h"
+#include "agent/feed.h"
 #include "agent/gate-internal.h"
 #include "agent/worker.h"
 #include "base/cleanup.h"
@@ -119,13 +120,19 @@ static void deploy_free(struct exchange *x)
 	free(d);
 }
 
+static void tell(const struct exchange *x, enum feed_kind kind, const char *name)
+{
+	feed_add(x->gate->env.feed, &(struct feed_note){ .kind = kind, .tenant = x->tenant, .function = name });
+}
+
 static void deployed(void *arg, const struct catalog_result *r)
 {
 	struct exchange *x = arg;
+	const struct deploy *d = x->op;
 	if (r->code != API_CODE_MAX)
-		gate_error(x, r->code, "%s", r->message);
-	else
-		answer_function(x, r->function);
+		return gate_error(x, r->code, "%s", r->message);
+	tell(x, d->old ? FEED_FUNCTION_UPDATED : FEED_FUNCTION_CREATED, r->function->f.name);
+	answer_function(x, r->function);
 }
 
 static void store_function(struct exchange *x)
@@ -330,9 +337,9 @@ static void deleted(void *arg, const struct catalog_result *r)
 {
 	struct exchange *x = arg;
 	if (r->code != API_CODE_MAX)
-		gate_error(x, r->code, "%s", r->message);
-	else
-		gate_empty(x, 204);
+		return gate_error(x, r->code, "%s", r->message);
+	tell(x, FEED_FUNCTION_DELETED, x->target.segment[2]);
+	gate_empty(x, 204);
 }
 
 void gate_delete(struct exchange *x)

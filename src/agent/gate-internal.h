@@ -1,6 +1,6 @@
 /*
  * gate-internal - a request on its way through the gate, and what the route
- * handlers (gate-functions.c, gate-invoke.c, gate-node.c) may do with it.
+ * handlers (gate-functions.c, gate-invoke.c, gate-node.c, gate-orchestrator.c) may do with it.
  *
  * A handler runs once the body is whole. It either answers at once (gate_json,
  * gate_error, ...) or calls gate_defer() and answers later, exactly once, from
@@ -146,3 +146,4 @@ gate_handler gate_create, gate_list, gate_get, gate_update, gate_delete, gate_ge
 gate_handler gate_put_blob_begin;
 gate_handler gate_invoke_begin, gate_invoke;
 gate_handler gate_healthz, gate_metrics, gate_usage, gate_logs, gate_node_info;
+gate_handler gate_capacity, gate_events, gate_drain_get, gate_drain_put, gate_drain_delete, gate_instances;

@@ -11,6 +11,8 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 
+enum { RETRY_AFTER_S = 30 /* a node that is drained or stops will not be back sooner */ };
+
 static void called(void *arg, struct invocation_result *r);
 
 static void on_gone(struct exchange *x)
@@ -59,8 +61,11 @@ void gate_invoke_begin(struct exchange *x)
 	if (!gate_reply_room(x, most < GATE_REPLIES_MAX / 2 ? most : GATE_REPLIES_MAX / 2))
 		return;
 	enum api_code code = invocation_admit(x->gate->env.calls, &err);
-	if (code != API_CODE_MAX)
+	if (code != API_CODE_MAX) {
+		if (code == API_SHUTTING_DOWN)
+			gate_header(x, "Retry-After", "%d", RETRY_AFTER_S);
 		return gate_error(x, code, "%s", err.text);
+	}
 	const struct invocation_wish w = {
 		.function = f, .request_id = x->request_id, .log_tail = log && strcasecmp(log, "Tail") == 0, .done = called, .arg = x,
 	};

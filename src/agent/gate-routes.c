@@ -7,6 +7,8 @@ static const char *const no_query[] = { NULL };
 static const char *const list_query[] = { "limit", "prefix", "nextToken", NULL };
 static const char *const invoke_query[] = { "qualifier", NULL };
 static const char *const usage_query[] = { "tenant", "functionName", "requestId", "from", "to", "limit", "nextToken", NULL };
+static const char *const events_query[] = { "cursor", "limit", "wait", NULL };
+static const char *const instances_query[] = { "limit", "qualifier", "withAllActive", NULL };
 static const char *const logs_query[] = { "requestId", NULL };
 
 #define API_ROOT "/2023-03-30/functions"
@@ -20,6 +22,7 @@ static const struct route routes[] = {
 	{ "DELETE", API_ROOT "/{}", BODY_NONE, no_query, NULL, gate_delete },
 	{ "GET", API_ROOT "/{}/code", BODY_NONE, no_query, NULL, gate_get_code },
 	{ "POST", API_ROOT "/{}/invocations", BODY_EVENT, invoke_query, gate_invoke_begin, gate_invoke },
+	{ "GET", API_ROOT "/{}/instances", BODY_NONE, instances_query, NULL, gate_instances },
 	{ "PUT", "/blobs/{}", BODY_UPLOAD, no_query, gate_put_blob_begin, gate_put_blob },
 	{ "GET", "/blobs/{}", BODY_NONE, no_query, NULL, gate_get_blob },
 	{ "GET", "/healthz", BODY_NONE, no_query, NULL, gate_healthz },
@@ -27,6 +30,11 @@ static const struct route routes[] = {
 	{ "GET", "/usage", BODY_NONE, usage_query, NULL, gate_usage },
 	{ "GET", "/logs", BODY_NONE, logs_query, NULL, gate_logs },
 	{ "GET", "/node/info", BODY_NONE, no_query, NULL, gate_node_info },
+	{ "GET", "/node/capacity", BODY_NONE, no_query, NULL, gate_capacity },
+	{ "GET", "/node/events", BODY_NONE, events_query, NULL, gate_events },
+	{ "GET", "/node/drain", BODY_NONE, no_query, NULL, gate_drain_get },
+	{ "PUT", "/node/drain", BODY_JSON, no_query, NULL, gate_drain_put },
+	{ "DELETE", "/node/drain", BODY_NONE, no_query, NULL, gate_drain_delete },
 };
 
 static bool pattern_matches(const char *pattern, const struct http_target *t)

@@ -19,7 +19,9 @@
 
 struct catalog;
 struct config;
+struct drain;
 struct event_base;
+struct feed;
 struct gate;
 struct invocations;
 struct link;
@@ -38,6 +40,8 @@ struct gate_env {
 	struct stats *stats;
 	struct link *link; /* for keeper's counters and facts */
 	struct worker *worker; /* for bodies that take long to read */
+	struct feed *feed;
+	struct drain *drain;
 };
 
 /* Takes listen_fd over (bound, listening) and begins to accept. */

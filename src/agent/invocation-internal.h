@@ -16,7 +16,7 @@
 #include "agent/runtime.h"
 
 /* Why the sandbox was told to end before it did by itself; the first reason stays. */
-enum end_cause { CAUSE_NONE, CAUSE_VERDICT, CAUSE_TIMEOUT, CAUSE_GONE, CAUSE_SHUTDOWN, CAUSE_CLOSED, CAUSE_HOST };
+enum end_cause { CAUSE_NONE, CAUSE_VERDICT, CAUSE_TIMEOUT, CAUSE_GONE, CAUSE_SHUTDOWN, CAUSE_CLOSED, CAUSE_HOST, CAUSE_MAX };
 
 struct invocation {
 	struct invocations *table;

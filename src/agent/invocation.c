@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/drain.h"
+#include "agent/feed.h"
 #include "agent/invocation-internal.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -20,6 +22,12 @@ enum {
 	PAYLOAD_MAX = 2 << 20,     /* sandbox/spec.h refuses more */
 	CLOSED_GRACE_MS = 500,     /* between the channel's end and the process' own */
 };
+
+static const char *const cause_names[] = {
+	[CAUSE_NONE] = "exited", [CAUSE_VERDICT] = "answered", [CAUSE_TIMEOUT] = "timeout", [CAUSE_GONE] = "client_gone",
+	[CAUSE_SHUTDOWN] = "shutdown", [CAUSE_CLOSED] = "channel_closed", [CAUSE_HOST] = "host",
+};
+_Static_assert(ARRAY_LEN(cause_names) == CAUSE_MAX, "a name for each cause");
 
 static const char *const state_names[] = {
 #define STATE(upper, lower) [INVOCATION_##upper] = #lower,
@@ -78,6 +86,34 @@ static void update_gauges(struct invocations *t)
 	t->env.stats->instances_live = t->instances ? instances_live(t->instances) : 0;
 }
 
+/* What an orchestrator that follows is told. */
+static void tell(const struct invocation *i, enum feed_kind kind, const char *detail)
+{
+	feed_add(i->table->env.feed, &(struct feed_note){ .kind = kind, .tenant = i->function->tenant, .function = i->function->f.name,
+							   .request_id = i->request_id, .instance_id = i->instance_id, .detail = detail });
+}
+
+/* The last call of a drained node has gone. */
+static void tell_if_drained(const struct invocations *t)
+{
+	if (t->env.drain && drain_active(t->env.drain) && t->nrunning == 0 && t->queued == 0)
+		feed_add(t->env.feed, &(struct feed_note){ .kind = FEED_NODE_DRAINED });
+}
+
+/* The limits that a sandbox may use up, from the wish to its end. */
+static uint64_t cpu_limit(const struct invocation *i)
+{
+	return i->function->f.cpu_milli ? i->function->f.cpu_milli : i->table->env.config->default_cpu_milli;
+}
+
+static void commit(struct invocation *i, bool take)
+{
+	struct stats *s = i->table->env.stats;
+	uint64_t memory = (uint64_t)i->function->f.memory_mb << 20;
+	s->memory_committed_bytes = take ? s->memory_committed_bytes + memory : s->memory_committed_bytes - memory;
+	s->cpu_committed_milli = take ? s->cpu_committed_milli + cpu_limit(i) : s->cpu_committed_milli - cpu_limit(i);
+}
+
 /* ---- replies ------------------------------------------------------------- */
 
 static void give_result(struct invocation *i)
@@ -100,10 +136,12 @@ static void refuse(struct invocation *i, enum api_code code, const char *text)
 	event_del(i->timer);
 	step(i, INVOCATION_EV_REFUSE);
 	t->env.stats->invocations_refused++;
+	tell(i, FEED_INVOCATION_REFUSED, api_code_name(code));
 	i->result.refused = code;
 	str_copy(i->result.message, sizeof(i->result.message), text);
 	update_gauges(t);
 	give_result(i);
+	tell_if_drained(t);
 }
 
 static void kill_for(struct invocation *i, enum end_cause cause)
@@ -173,6 +211,7 @@ static void on_launched(void *arg, const int fds[MSG_IO_MAX], const struct msg_l
 	i->launched_ns = clock_mono_ns();
 	i->has_launched = true;
 	i->launched = *m;
+	tell(i, FEED_INSTANCE_RUNNING, NULL);
 	autofree char *invoke = channel ? invoke_text(i) : NULL;
 	struct runtime_start s = {
 		.channel = channel, .fds = fds, .invoke = invoke ? invoke : "", .event = i->event.data,
@@ -201,10 +240,14 @@ static void on_end(struct invocation *i)
 		i->verdict_ns = i->ended_ns;
 	unlist(i, &t->running);
 	t->nrunning--;
+	commit(i, false);
 	invocation_conclude(i);
+	tell(i, FEED_INSTANCE_ENDED, cause_names[i->cause]);
+	tell(i, FEED_INVOCATION_ENDED, outcome_name(i->result.outcome));
 	step(i, INVOCATION_EV_ENDED);
 	give_result(i);
 	pump(t);
+	tell_if_drained(t);
 	if (t->draining && TAILQ_EMPTY(&t->running) && t->drained) {
 		void (*drained)(void *) = t->drained;
 		t->drained = NULL;
@@ -269,7 +312,7 @@ static int ask_for_sandbox(struct invocation *i, int payload_fd)
 		.tenant = i->function->tenant, .function = f->name, .instance = i->instance_id,
 		.runtime = function_runtime_name(f->runtime), .image = "host", .code = i->function->digest,
 		.memory_bytes = (uint64_t)f->memory_mb << 20,
-		.cpu_milli = f->cpu_milli ? f->cpu_milli : c->default_cpu_milli, .pids = c->default_pids,
+		.cpu_milli = cpu_limit(i), .pids = c->default_pids,
 		.tmp_bytes = (uint64_t)f->disk_mb << 20, .network = MSG_NETWORK_NONE, .payload_fd = payload_fd,
 	};
 	return instance_start(i->table->instances, &w, &instance_cb, i, &i->ref);
@@ -340,6 +383,8 @@ static bool start(struct invocation *i)
 	t->queued--;
 	TAILQ_INSERT_TAIL(&t->running, i, entry);
 	t->nrunning++;
+	commit(i, true);
+	tell(i, FEED_INVOCATION_STARTED, NULL);
 	i->listed = true;
 	step(i, INVOCATION_EV_START);
 	arm(i, LAUNCH_TIMEOUT_MS);
@@ -362,6 +407,11 @@ enum api_code invocation_admit(struct invocations *t, struct err *err)
 {
 	if (t->draining || !t->instances) {
 		err_set(err, 0, t->draining ? "the agent is shutting down" : "the agent is starting");
+		return API_SHUTTING_DOWN;
+	}
+	if (t->env.drain && drain_active(t->env.drain)) {
+		const char *why = drain_reason(t->env.drain);
+		err_set(err, 0, "the node is drained%s%s; it takes calls again after DELETE /node/drain", *why ? ": " : "", why);
 		return API_SHUTTING_DOWN;
 	}
 	bool free_slot = instances_live(t->instances) < instances_capacity(t->instances);
@@ -410,6 +460,7 @@ void invocation_body(struct invocation *i, struct buf *event)
 	TAILQ_INSERT_TAIL(&t->queue, i, entry);
 	i->listed = true;
 	t->queued++;
+	tell(i, FEED_INVOCATION_QUEUED, NULL);
 	arm(i, t->env.config->max_queue_wait_ms + 1);
 	pump(t);
 }
@@ -477,6 +528,28 @@ void invocations_drain(struct invocations *t, bool kill, void (*drained)(void *a
 }
 
 bool invocations_draining(const struct invocations *t) { return t->draining; }
+size_t invocations_queued(const struct invocations *t) { return t->queued; }
+size_t invocations_running(const struct invocations *t) { return t->nrunning; }
+
+static bool matches(const struct invocation *i, const char *tenant, const char *function)
+{
+	return (!*tenant || strcmp(i->function->tenant, tenant) == 0) && (!*function || strcmp(i->function->f.name, function) == 0);
+}
+
+size_t invocations_view(const struct invocations *t, const char *tenant, const char *function, struct invocation_view *out,
+			size_t max)
+{
+	const struct invocation *i;
+	size_t n = 0;
+	TAILQ_FOREACH(i, &t->running, entry) {
+		if (n == max)
+			break;
+		if (matches(i, tenant, function))
+			out[n++] = (struct invocation_view){ i->request_id, i->instance_id, i->function->tenant, i->function->f.name,
+							     i->has_launched, i->start_ms };
+	}
+	return n;
+}
 
 const struct buf *invocations_log(struct invocations *t, const char *request_id, const char *tenant)
 {

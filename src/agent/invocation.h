@@ -22,7 +22,9 @@
 struct catalog;
 struct catalog_function;
 struct config;
+struct drain;
 struct event_base;
+struct feed;
 struct instances;
 struct invocation;
 struct invocations;
@@ -67,6 +69,8 @@ struct invocations_env {
 	struct meter *meter;
 	struct stats *stats;
 	struct catalog *catalog; /* NULL in unit tests: functions do not change there */
+	struct feed *feed;       /* NULL in unit tests */
+	struct drain *drain;     /* NULL in unit tests: never draining */
 };
 int invocations_new(struct invocations **ret, const struct invocations_env *env, struct err *err);
 /* Once keeper said how many sandboxes there may be. */
@@ -98,6 +102,20 @@ void invocation_body(struct invocation *i, struct buf *event);
 void invocation_gone(struct invocation *i);
 /* The reply was sent or cannot be. The object is freed. */
 void invocation_sent(struct invocation *i);
+
+/* Calls that wait and run; the maintenance state of drain.h is "drained" once both are 0. */
+size_t invocations_queued(const struct invocations *t);
+size_t invocations_running(const struct invocations *t);
+
+/* One call that has a sandbox; borrowed until the loop goes on. */
+struct invocation_view {
+	const char *request_id, *instance_id, *tenant, *function;
+	bool running; /* its program was executed */
+	int64_t start_ms;
+};
+/* Those of this tenant and function ("" is any), oldest first, at most max; their number. */
+size_t invocations_view(const struct invocations *t, const char *tenant, const char *function, struct invocation_view *out,
+			size_t max);
 
 /* The captured text of a call that still runs, or NULL. tenant "" is any. */
 const struct buf *invocations_log(struct invocations *t, const char *request_id, const char *tenant);

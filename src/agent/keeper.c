@@ -7,7 +7,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
@@ -87,6 +90,23 @@ static uint64_t count_fds(void)
 	return n > 3 ? n - 3 : 0; /* ".", ".." and the directory itself */
 }
 
+/* MemAvailable of /proc/meminfo (proc_meminfo(5)), or 0. */
+static uint64_t memory_available(void)
+{
+	char text[8192];
+	uint64_t kib;
+	if (fd_read_file_at(AT_FDCWD, "/proc/meminfo", text, sizeof(text)) < 0)
+		return 0;
+	const char *line = strstr(text, "MemAvailable:");
+	return line && sscanf(line, "MemAvailable: %" SCNu64 " kB", &kib) == 1 ? kib << 10 : 0;
+}
+
+static uint64_t state_free(const struct keeper *k)
+{
+	struct statvfs v;
+	return fstatvfs(k->state_fd, &v) == 0 ? (uint64_t)v.f_bavail * v.f_frsize : 0;
+}
+
 static void send_counters(struct keeper *k, const struct msg_stats *m)
 {
 	union msg a;
@@ -97,6 +117,8 @@ static void send_counters(struct keeper *k, const struct msg_stats *m)
 	k->counter[MSG_COUNT_tenants] = k->tenants;
 	k->counter[MSG_COUNT_cpu_us] = (uint64_t)clock_ns(CLOCK_PROCESS_CPUTIME_ID) / 1000;
 	k->counter[MSG_COUNT_open_fds] = count_fds();
+	k->counter[MSG_COUNT_memory_available_bytes] = memory_available();
+	k->counter[MSG_COUNT_state_free_bytes] = state_free(k);
 	memcpy(a.counters.value, k->counter, sizeof(a.counters.value));
 	serve_send(k, &a, NULL, 0);
 }

@@ -19,6 +19,8 @@
 
 #include "agent/catalog.h"
 #include "agent/config.h"
+#include "agent/drain.h"
+#include "agent/feed.h"
 #include "agent/gate.h"
 #include "agent/instance.h"
 #include "agent/invocation.h"
@@ -47,6 +49,8 @@ struct serve {
 	struct writer *writer;
 	struct logs *logs;
 	struct catalog *catalog;
+	struct feed *feed;
+	struct drain *drain;
 	struct meter *meter;
 	struct invocations *calls;
 	struct gate *gate;
@@ -75,13 +79,14 @@ static int come_up(struct serve *s, const struct msg_welcome *m, struct err *err
 	int r = meter_new(&s->meter, s->base, s->config, s->dir, m->max_instances + METER_SPARE, s->writer, &s->stats, err);
 	if (r < 0)
 		return r;
-	const struct invocations_env calls = { s->base, s->config, s->logs, s->meter, &s->stats, s->catalog };
+	const struct invocations_env calls = { s->base, s->config, s->logs, s->meter, &s->stats, s->catalog, s->feed,
+						s->drain };
 	if ((r = invocations_new(&s->calls, &calls, err)) < 0)
 		return r;
 	invocations_connect(s->calls, s->instances);
 	catalog_connect(s->catalog, s->link);
 	const struct gate_env gate = { s->base, s->config, s->catalog, s->calls, s->logs, s->meter, &s->stats, s->link,
-				       s->worker };
+				       s->worker, s->feed, s->drain };
 	r = gate_new(&s->gate, &gate, take_fd(&s->listen_fd), err);
 	if (r == 0 && (r = link_ready(s->link)) != 0)
 		r = err_set(err, EPIPE, "tell keeper that serve is ready");
@@ -93,10 +98,12 @@ static void on_welcome(void *arg, const struct msg_welcome *m)
 	struct serve *s = arg;
 	struct err err = ERR_INIT;
 	if (come_up(s, m, &err) < 0)
-		fail(s, &err);
-	else
-		log_info("event=ready functions=%zu max_instances=%u cgroups=%s", (size_t)s->stats.functions, m->max_instances,
-			 m->cgroup_name);
+		return fail(s, &err);
+	feed_add(s->feed, &(struct feed_note){ .kind = FEED_NODE_READY });
+	if (drain_active(s->drain))
+		log_warning("event=drain the node is drained since before this start, and takes no calls: fcctl undrain ends that");
+	log_info("event=ready functions=%zu max_instances=%u cgroups=%s", (size_t)s->stats.functions, m->max_instances,
+		 m->cgroup_name);
 }
 
 static void on_gate_idle(void *arg)
@@ -140,6 +147,7 @@ static void on_drain(void *arg, uint64_t timeout_ms)
 	}
 	s->draining = true;
 	log_info("event=drain");
+	feed_add(s->feed, &(struct feed_note){ .kind = FEED_NODE_STOPPING }); /* who waits for an event is answered by it */
 	event_add(s->drain_timer, &tv);
 	gate_drain(s->gate, on_gate_idle, s);
 	invocations_drain(s->calls, /* kill= */ false, on_calls_drained, s);
@@ -171,6 +179,10 @@ static int open_all(struct serve *s, int link_fd, struct err *err)
 	if (r == 0)
 		r = logs_new(&s->logs, s->config, s->writer, &s->stats, err);
 	if (r == 0)
+		r = feed_new(&s->feed, s->base, s->config->max_node_events, err);
+	if (r == 0)
+		r = drain_new(&s->drain, s->dir, s->worker, err);
+	if (r == 0)
 		r = catalog_new(&s->catalog, s->base, s->config, s->dir, s->writer, &s->stats, err);
 	if (r == 0)
 		r = link_new(&s->link, s->base, link_fd, &handlers, s, err);
@@ -187,6 +199,8 @@ static void close_all(struct serve *s)
 	s->gate = gate_free(s->gate);
 	s->meter = meter_free(s->meter);
 	s->logs = logs_free(s->logs);
+	s->drain = drain_free(s->drain);
+	s->feed = feed_free(s->feed);
 	if (s->status == AGENT_STOPPED && s->link)
 		link_drained(s->link);
 	s->instances = instances_free(s->instances);

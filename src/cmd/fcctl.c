@@ -26,6 +26,10 @@ static const struct {
 	{ "usage", fcctl_usage, "print the usage records as a table" },
 	{ "metrics", fcctl_metrics, "print the counters (Prometheus text)" },
 	{ "info", fcctl_info, "print facts and limits of the node" },
+	{ "capacity", fcctl_capacity, "print what the node has, what is committed and what is free" },
+	{ "events", fcctl_events, "print what happened on the node, and follow it" },
+	{ "drain", fcctl_drain, "take no new calls, let those that run end" },
+	{ "undrain", fcctl_undrain, "take calls again" },
 };
 
 struct globals {

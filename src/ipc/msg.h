@@ -101,7 +101,9 @@ enum { MSG_HAVE_CPU = 1, MSG_HAVE_PEAK = 2, MSG_HAVE_OOM = 4, MSG_HAVE_IO = 8, M
 	X(live_unpacks, "Unpacks in flight now") \
 	X(tenants, "Tenants with an id range") \
 	X(cpu_us, "CPU time of keeper, microseconds") \
-	X(open_fds, "Descriptors keeper has open")
+	X(open_fds, "Descriptors keeper has open") \
+	X(memory_available_bytes, "Memory of the host that is free or can be freed") \
+	X(state_free_bytes, "Space left for the state directory")
 enum msg_counter {
 #define X(name, help) MSG_COUNT_##name,
 	MSG_COUNTERS(X)

@@ -88,6 +88,11 @@ UNIT += %D%/test-probe
 
 # SERVE_TEST_LIBS: serve's objects without a program around them
 SERVE_TEST_LIBS = $(SERVE_LIBS) libspec.a libbase.a -lm $(CMOCKA_LIBS)
+UNIT += %D%/test-drain %D%/test-feed
+%C%_test_drain_SOURCES = %D%/test-drain.c
+%C%_test_drain_LDADD = $(SERVE_TEST_LIBS)
+%C%_test_feed_SOURCES = %D%/test-feed.c
+%C%_test_feed_LDADD = $(SERVE_TEST_LIBS)
 UNIT += %D%/test-http %D%/test-crc64 %D%/test-invocation %D%/test-runtime %D%/test-worker
 %C%_test_http_SOURCES = %D%/test-http.c
 %C%_test_http_LDADD = libapi.a libbase.a $(CMOCKA_LIBS)
