@@ -91,7 +91,7 @@ build_refuses() {
 	refuses "packages that the lock does not pin" "not the ones that it pins" build --cache "$T/cache" --output "$T/y" "$T/recipe/bad/"
 	recipe_of bad
 	sed -i 's/netbase_[0-9.]*_/netbase_0.1_/' "$T/recipe/bad/lock"
-	refuses "a version that is gone" "--update bad" build --cache "$T/cache" --output "$T/y" "$T/recipe/bad/"
+	refuses "a version that is gone" "add --update" build --cache "$T/cache" --output "$T/y" "$T/recipe/bad/"
 	verdict "a version that is gone is named" grep -q "netbase" "$T/err"
 	recipe_of bad
 	echo "drop etc/rpc" >>"$T/recipe/bad/recipe"
