@@ -17,7 +17,7 @@ CLEANFILES += $(nodist_unit_DATA)
 
 # bash looks for a file of the command's name
 completiondir = $(datadir)/bash-completion/completions
-COMPLETED = fc-run fcctl fc-agent
+COMPLETED = fc-run fcctl fc-agent fc-image
 completion-install:
 	$(MKDIR_P) "$(DESTDIR)$(completiondir)"
 	for p in $(COMPLETED); do \

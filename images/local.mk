@@ -7,6 +7,10 @@ nobase_dist_pkgdata_DATA = \
 	%D%/python3/fc_runtime.py \
 	%D%/nodejs/fc-runtime.js \
 	%D%/skel.dirs \
+	%D%/recipes/common \
+	%D%/recipes/nodejs/recipe %D%/recipes/nodejs/lock %D%/recipes/nodejs/digest \
+	%D%/recipes/python3/recipe %D%/recipes/python3/lock %D%/recipes/python3/digest \
+	%D%/recipes/static/recipe %D%/recipes/static/lock %D%/recipes/static/digest \
 	%D%/host/etc.binds \
 	%D%/host/etc/group \
 	%D%/host/etc/hosts \
@@ -14,6 +18,15 @@ nobase_dist_pkgdata_DATA = \
 	%D%/host/etc/passwd \
 	%D%/host/etc/resolv.conf
 dist_noinst_SCRIPTS += %D%/complete
+
+# The builder, beside the other programs: it finds the recipes as they find their data.
+imagedir = $(localstatedir)/lib/fcnode-images
+nodist_bin_SCRIPTS += fc-image
+EXTRA_DIST += %D%/fc-image.in
+CLEANFILES += fc-image
+fc-image: %D%/fc-image.in Makefile
+	$(AM_V_GEN)$(SED) -e 's|[@]imagedir[@]|$(imagedir)|g' -e 's|[@]pkgdatadir[@]|$(pkgdatadir)|g' $(srcdir)/%D%/fc-image.in >$@.tmp \
+		&& chmod 755 $@.tmp && mv $@.tmp $@
 
 # Built first, so that a program of this tree always finds its data. The
 # prerequisites name the source tree: through VPATH make would see the copies.

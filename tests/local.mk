@@ -11,3 +11,4 @@ include tests/keeper/local.mk
 include tests/agent/local.mk
 include tests/oci/local.mk
 include tests/sandbox/local.mk
+include tests/images/local.mk

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Completion for fc-run, fcctl and fc-agent. It knows nothing by itself: verbs and options come from --help.
+# Completion for fc-run, fcctl, fc-agent and fc-image. It knows nothing by itself: verbs and options come from --help.
 
 _fcnode_words() { # what --help of these words offers: options, and verbs when only the program is given
 	local help
@@ -22,4 +22,4 @@ _fcnode() {
 	fi
 }
 
-complete -o default -F _fcnode fc-run fcctl fc-agent
+complete -o default -F _fcnode fc-run fcctl fc-agent fc-image

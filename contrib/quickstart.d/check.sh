@@ -8,6 +8,7 @@ kernel count behaviours of this kernel that the design leans on
 keeper count the root half of the agent against a hostile unprivileged one
 sandbox count sandboxes probed from inside, hostile code, fc-run
 agent count the agent over its socket, with faults
+images count python3, nodejs and static images: built twice, verified, run in (needs the network)
 oci count fc-run as an OCI runtime
 clang count clang -Werror and make check
 asan count make check and check-agent with AddressSanitizer and UBSan
@@ -21,6 +22,7 @@ layer_kernel() { make -C "$work/gcc" check-kernel; }
 layer_sandbox() { make -C "$work/gcc" check-sandbox; }
 layer_keeper() { make -C "$work/gcc" check-keeper; }
 layer_agent() { make -C "$work/gcc" check-agent; }
+layer_images() { make -C "$work/gcc" check-images; }
 layer_oci() { make -C "$work/gcc" check-oci; }
 layer_bench() { make -C "$work/gcc" check-bench; }
 layer_clang() { build_in clang CC=clang --enable-werror && make -C "$work/clang" check VERBOSE=1; }
@@ -117,7 +119,7 @@ check_main() {
 	say "copying the sources"
 	source_copy
 	# layers that look at a running build need that build
-	if [[ ,$layers, =~ ,(kernel|keeper|sandbox|agent|oci|dist|bench), && ,$layers, != *,gcc,* ]]; then
+	if [[ ,$layers, =~ ,(kernel|keeper|sandbox|agent|images|oci|dist|bench), && ,$layers, != *,gcc,* ]]; then
 		build_in gcc CC=gcc --enable-werror >"$work/logs/build.log" 2>&1 || log_die build
 	fi
 

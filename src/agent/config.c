@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "base/path.h"
 #include "base/str.h"
+#include "plan/function.h"
 
 #define DEFAULT_FILE FC_SYSCONFDIR "/fc-agent.conf"
 #define AT(field) offsetof(struct config, field)
@@ -27,7 +28,8 @@ const struct opt config_options[] = {
 	{ "runtime-dir", 0, OPT_STR, AT(runtime_dir), "DIR", "sockets and what need not survive (" FC_RUNTIMEDIR ")", NULL, 0, 0 },
 	{ "socket", 's', OPT_STR, AT(socket), "PATH", "the API's Unix socket (agent.sock in the runtime directory)", NULL, 0, 0 },
 	{ "cgroup-root", 0, OPT_STR, AT(cgroup_root), "DIR", "cgroup directory to live under (the host's root)", NULL, 0, 0 },
-	{ "image", 0, OPT_LIST, AT(image_text), "NAME=DIR", "a root file system that functions may name; \"host\" is always there", NULL, 0, 0 },
+	{ "image", 0, OPT_LIST, AT(image_text), "NAME=DIR", "a root file system for functions; \"host\" is always there; again for more", NULL, 0, 0 },
+	{ "runtime-image", 0, OPT_LIST, AT(runtime_image_text), "RUNTIME=IMAGE", "image of a runtime's functions (the one of its name, else host)", NULL, 0, 0 },
 	{ "", 0, OPT_NOTE, 0, NULL, "Who", NULL, 0, 0 },
 	{ "user", 'u', OPT_STR, AT(user), "USER", "NAME, UID or UID:GID of the unprivileged half (" FC_SERVE_USER ")", NULL, 0, 0 },
 	{ "allow-user", 0, OPT_LIST, AT(allow_user), "USER", "may use the socket, besides root; again for more", NULL, 0, 0 },
@@ -193,6 +195,31 @@ static int resolve_images(struct config *c, struct err *err)
 	return 0;
 }
 
+static int resolve_runtime_images(struct config *c, struct err *err)
+{
+	if (c->runtime_image_text.count > CONFIG_RUNTIMES_MAX)
+		return err_set(err, 0, "--runtime-image: given more than %d times", CONFIG_RUNTIMES_MAX);
+	for (size_t i = 0; i < c->runtime_image_text.count; i++) {
+		const char *text = c->runtime_image_text.item[i], *eq = strchr(text, '=');
+		autofree char *name = eq ? strndup(text, (size_t)(eq - text)) : NULL;
+		enum function_runtime runtime;
+		if (!name)
+			return err_set(err, 0, "--runtime-image %s: not RUNTIME=IMAGE", text);
+		if (function_runtime_parse(name, &runtime, err) < 0)
+			return err_wrap(err, "--runtime-image %s", text);
+		if (!config_image(c, eq + 1)) {
+			err_set(err, 0, "--runtime-image %s: there is no image %s", text, eq + 1);
+			return err_hint(err, "add it: --image %s=/DIRECTORY", eq[1] ? eq + 1 : "NAME");
+		}
+		for (size_t k = 0; k < i; k++)
+			if (strcmp(c->runtime_image[k].runtime, name) == 0)
+				return err_set(err, 0, "--runtime-image %s: %s is named twice", text, name);
+		c->runtime_image[i] = (struct config_runtime_image){ function_runtime_name(runtime), eq + 1 };
+	}
+	c->runtime_images = c->runtime_image_text.count;
+	return 0;
+}
+
 /* Paths go to other processes and into messages: absolute, without what a shell would resolve. */
 static int make_absolute(const char **path, const char *option, struct err *err)
 {
@@ -239,6 +266,8 @@ static int finish(struct config *c, bool numbers_only, struct err *err)
 		r = resolve_socket(c, numbers_only, err);
 	if (r == 0)
 		r = resolve_images(c, err);
+	if (r == 0)
+		r = resolve_runtime_images(c, err);
 	if (r == 0)
 		r = check_numbers(c, err);
 	if (r == 0)
@@ -317,6 +346,8 @@ static int put_all(struct buf *b, const struct config *c)
 		r = buf_printf(b, "tenant-of = %u=%s\n", c->tenant[i].uid, c->tenant[i].name);
 	for (size_t i = 1; i < c->images && r == 0; i++)
 		r = buf_printf(b, "image = %s=%s\n", c->image[i].name, c->image[i].path);
+	for (size_t i = 0; i < c->runtime_images && r == 0; i++)
+		r = buf_printf(b, "runtime-image = %s=%s\n", c->runtime_image[i].runtime, c->runtime_image[i].image);
 	for (const struct opt *o = config_options; r == 0 && o->name; o++)
 		if (o->type == OPT_U64 || o->type == OPT_BYTES || o->type == OPT_MS || o->type == OPT_MILLI)
 			r = put_number(b, o, *(const uint64_t *)(const void *)((const char *)c + o->offset));
@@ -347,6 +378,14 @@ const char *config_image(const struct config *c, const char *name)
 		if (strcmp(c->image[i].name, name) == 0)
 			return c->image[i].path;
 	return NULL;
+}
+
+const char *config_runtime_image(const struct config *c, const char *runtime)
+{
+	for (size_t i = 0; i < c->runtime_images; i++)
+		if (strcmp(c->runtime_image[i].runtime, runtime) == 0)
+			return c->runtime_image[i].image;
+	return config_image(c, runtime) ? runtime : "host";
 }
 
 const char *config_tenant(const struct config *c, uid_t uid)

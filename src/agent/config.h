@@ -17,11 +17,16 @@
 #include "base/err.h"
 #include "base/opts.h"
 
-enum { CONFIG_IDS_MAX = 64, CONFIG_IMAGES_MAX = 64 };
+enum { CONFIG_IDS_MAX = 64, CONFIG_IMAGES_MAX = 64, CONFIG_RUNTIMES_MAX = 16 };
 
 struct config_image {
 	const char *name; /* as functions ask for it */
 	const char *path; /* "host", or an absolute directory */
+};
+
+/* Which image functions of a runtime see. */
+struct config_runtime_image {
+	const char *runtime, *image;
 };
 
 /* Whom a caller acts for. */
@@ -99,6 +104,7 @@ struct config {
 	const char *socket_group;
 	struct opt_list allow_user, allow_group; /* as given, names or numbers */
 	struct opt_list image_text;              /* "name=path" as given */
+	struct opt_list runtime_image_text;      /* "runtime=image" as given */
 	struct opt_list tenant_text;             /* "user=tenant" as given */
 	int log_level;                           /* 0 error, 1 warning, 2 info, 3 debug */
 	bool help, version;
@@ -117,6 +123,8 @@ struct config {
 	size_t allow_gids;
 	struct config_image image[CONFIG_IMAGES_MAX]; /* "host" is always there */
 	size_t images;
+	struct config_runtime_image runtime_image[CONFIG_RUNTIMES_MAX];
+	size_t runtime_images;
 	struct config_tenant tenant[CONFIG_IDS_MAX];
 	size_t tenants;
 };
@@ -133,6 +141,9 @@ int config_from_fd(struct config *c, int fd, struct err *err);
 
 /* Path of an image by its name, or NULL. */
 const char *config_image(const struct config *c, const char *name);
+
+/* The image of a function of this runtime: by runtime-image, else the image of the runtime's name, else "host". */
+const char *config_runtime_image(const struct config *c, const char *runtime);
 
 /* The tenant that this user acts for: by tenant-of, else "default". */
 const char *config_tenant(const struct config *c, uid_t uid);

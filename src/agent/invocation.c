@@ -310,7 +310,8 @@ static int ask_for_sandbox(struct invocation *i, int payload_fd)
 	const struct function *f = &i->function->f;
 	const struct instance_wish w = {
 		.tenant = i->function->tenant, .function = f->name, .instance = i->instance_id,
-		.runtime = function_runtime_name(f->runtime), .image = "host", .code = i->function->digest,
+		.runtime = function_runtime_name(f->runtime), .image = config_runtime_image(c, function_runtime_name(f->runtime)),
+		.code = i->function->digest,
 		.memory_bytes = (uint64_t)f->memory_mb << 20,
 		.cpu_milli = cpu_limit(i), .pids = c->default_pids,
 		.tmp_bytes = (uint64_t)f->disk_mb << 20, .network = MSG_NETWORK_NONE, .payload_fd = payload_fd,

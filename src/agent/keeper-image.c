@@ -30,6 +30,16 @@ static void find_runtimes(struct keeper_image *im)
 	}
 }
 
+/* Whoever could change it would choose what functions of every tenant execute. */
+static int check_owner(const char *name, const char *dir, const struct stat *st, struct err *err)
+{
+	if (st->st_uid == 0 && !(st->st_mode & (S_IWGRP | S_IWOTH)))
+		return 0;
+	err_set(err, 0, "image %s: %s is not root's alone (user %u, mode %04o)", name, dir, (unsigned)st->st_uid,
+		(unsigned)(st->st_mode & 07777));
+	return err_hint(err, "build it as root (fc-image build), or chown -R root:root and chmod go-w it after fc-image verify");
+}
+
 int images_check(struct keeper *k, struct err *err)
 {
 	const struct config *c = k->config;
@@ -40,6 +50,9 @@ int images_check(struct keeper *k, struct err *err)
 			return err_set(err, errno, "image %s: open %s", c->image[i].name, dir);
 		if (!S_ISDIR(st.st_mode))
 			return err_set(err, ENOTDIR, "image %s: open %s", c->image[i].name, dir);
+		int r = check_owner(c->image[i].name, dir, &st, err);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }

@@ -146,7 +146,7 @@ int capacity_derive(struct keeper *k, struct err *err);
 /* ---- keeper-image.c: what functions see of the host or of a directory -------- */
 
 struct function_wish;
-int images_check(struct keeper *k, struct err *err); /* are the configured directories there? */
+int images_check(struct keeper *k, struct err *err); /* are the configured directories there, and root's alone? */
 int images_load(struct keeper *k, struct err *err);
 void images_free(struct keeper *k);
 /* Fill the wish's image part (its runtime is set). -ENOENT: no such image; -ENOPKG: the runtime is not installed. */

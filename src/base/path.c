@@ -5,7 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/str.h"
 
 /* Directory of the running executable, without the trailing slash. */
 static int exe_dir(char *out, size_t size)
@@ -53,4 +56,20 @@ int path_helper(const char *name, char *out, size_t size, struct err *err)
 int path_data(const char *name, char *out, size_t size, struct err *err)
 {
 	return find("FC_DATADIR", FC_DATADIR, name, out, size, err);
+}
+
+int path_image(const char *name, char *out, size_t size, struct err *err)
+{
+	const char *dir = getenv("FC_IMAGEDIR");
+	struct stat st;
+	if (!dir || !*dir)
+		dir = FC_IMAGEDIR;
+	if (!str_is_name(name, 32)) {
+		err_set(err, 0, "find image %s: not a name of letters, digits, _ and -, at most 32", name);
+		return err_hint(err, "for a directory, give its path with a / in it");
+	}
+	if (join(out, size, dir, name) == 0 && stat(out, &st) == 0 && S_ISDIR(st.st_mode))
+		return 0;
+	err_set(err, ENOENT, "find image %s in %s", name, dir);
+	return err_hint(err, "make it with fc-image build, or give a directory with a / in it: ./%s", name);
 }

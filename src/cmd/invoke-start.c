@@ -66,7 +66,15 @@ static int wish_image(const struct invoke_opts *o, struct wish_paths *p, struct 
 	int r;
 	if (o->image && strcmp(o->image, "host") != 0) {
 		w->image = WISH_IMAGE_DIR;
-		if (!realpath(o->image, p->image))
+		char named[PATH_BUF];
+		const char *dir = o->image;
+		if (!strchr(dir, '/')) {
+			r = path_image(dir, named, sizeof(named), err);
+			if (r < 0)
+				return r;
+			dir = named;
+		}
+		if (!realpath(dir, p->image))
 			return err_set(err, errno, "open image %s", o->image);
 		if (stat(p->image, &st) < 0 || !S_ISDIR(st.st_mode))
 			return err_set(err, ENOTDIR, "open image %s", o->image);

@@ -20,7 +20,7 @@ static const struct opt options[] = {
 	{ "handler", 0, OPT_STR, O(handler), "H", "python3, nodejs: module.function; stdio: path below CODE (default: bootstrap)", NULL, 0, 0 },
 	{ "runtime", 0, OPT_STR, O(runtime), "R", "stdio, python3 or nodejs (default: by the code)", NULL, 0, 0 },
 	{ "event", 'e', OPT_STR, O(event), "JSON|@FILE|-", "the event: JSON text, a file's bytes, or standard input (default {})", NULL, 0, 0 },
-	{ "image", 0, OPT_STR, O(image), "host|DIR", "root file system: this host's /usr, or a directory (default host)", NULL, 0, 0 },
+	{ "image", 0, OPT_STR, O(image), "NAME|DIR", "root file system: host (this host's /usr, the default), an image by name, or a directory", NULL, 0, 0 },
 	{ "manifest", 0, OPT_STR, O(manifest), "FILE", "function manifest (default: fcnode.json in CODE)", NULL, 0, 0 },
 	{ "memory", 'm', OPT_BYTES, O(memory), "SIZE", "memory limit (default 512M)", NULL, 4 << 20, 1ull << 46 },
 	{ "cpu", 0, OPT_MILLI, O(cpu), "N", "cpu limit in cores, 0.05 to 64 (default: none)", NULL, FUNCTION_CPU_MILLI_MIN, FUNCTION_CPU_MILLI_MAX },

@@ -1,8 +1,10 @@
 """Deploying: create, get, list, update, delete, bundles, quotas, and everything that must be refused."""
 import base64
 import hashlib
+import io
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -10,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 import unittest
+import zipfile
 
 from agent import Agent, zip_of
 
@@ -121,6 +124,30 @@ class Functions(unittest.TestCase):
         self.refused(a.request("GET", url), 404, "BlobNotFound", digest)
         self.assertFalse(os.path.exists(a.dir + "/state/serve/blobs/" + digest))
         self.refused(a.request("PUT", "/blobs/sha256:" + digest, b"x" * (3 << 20)), 400, "EntityTooLarge", "max-code-bytes")
+
+    def test_large_code(self):
+        """Over 50 MiB goes up raw, and to disk as it comes: serve's memory does not grow by it."""
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w") as z:
+            z.writestr("index.py", HELLO)
+            z.writestr("model", os.urandom(60 << 20))
+        data, a = out.getvalue(), Agent()
+
+        def peak():
+            with open("/proc/%d/status" % a.serve_pid()) as f:
+                return int(re.search(r"VmHWM:\s+(\d+)", f.read()).group(1))
+
+        try:
+            before, digest = peak(), "sha256:" + hashlib.sha256(data).hexdigest()
+            self.assertEqual(a.request("PUT", "/blobs/" + digest, data).status, 200)
+            r = a.request("POST", "/2023-03-30/functions", json.dumps({"functionName": "large", "runtime": "python3",
+                          "handler": "index.handler", "code": {"blob": digest}}))
+            self.assertEqual(r.status, 200, r.body)
+            self.assertEqual(r.json()["codeSize"], len(data))
+            self.assertEqual(a.invoke("large").outcome, "ok")
+            self.assertLess(peak() - before, 16 << 10)  # KiB
+        finally:
+            a.close()
 
     def test_quota(self):
         for i in range(3):

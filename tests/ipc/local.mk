@@ -22,4 +22,4 @@ tests_unit_test_instance_SOURCES = tests/unit/test-instance.c %D%/sample.h
 tests_unit_test_instance_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
 tests_unit_test_instance_LDADD = libagent.a libipc.a libbase.a $(EVENT_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_config_SOURCES = tests/unit/test-config.c
-tests_unit_test_config_LDADD = libagent.a libbase.a $(CMOCKA_LIBS)
+tests_unit_test_config_LDADD = libagent.a libplan.a libspec.a libjson.a libbase.a $(JANSSON_LIBS) $(SECCOMP_LIBS) $(CMOCKA_LIBS) -lm

@@ -101,6 +101,11 @@ refused 2 'create it (useradd' --user no_such_user_here
 refused 2 'must not run as root' --user root
 refused 2 'not a multiple of 65536' --user 64321:64321 --tenant-id-base 100000
 refused 2 'not NAME=/DIRECTORY' --user 64321:64321 --image ../etc
+mkdir -m 777 "$work/image"
+chmod 777 "$work/image"
+refused 2 "not root's alone" --user 64321:64321 --image "other=$work/image"
+rmdir "$work/image"
+refused 2 'no image other' --user 64321:64321 --runtime-image nodejs=other
 refused 2 'open /no/such/directory' --user 64321:64321 --image other=/no/such/directory
 refused 5 'open files allow' --user 64321:64321 --max-instances 65536
 printf 'max-memory = 1G\nno-such-setting = 1\n' >"$work/conf"

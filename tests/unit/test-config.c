@@ -78,6 +78,11 @@ static void bad_values_are_named(void **state)
 		{ "--image", "../x=/y", "not NAME=" },
 		{ "--image", "debian=y", "not NAME=" },
 		{ "--image", "host=/y", "named twice" },
+		{ "--runtime-image", "python3", "not RUNTIME=IMAGE" },
+		{ "--runtime-image", "perl=host", "perl" },
+		{ "--runtime-image", "=host", "--runtime-image" },
+		{ "--runtime-image", "python3=other", "no image other" },
+		{ "--runtime-image", "python3=", "no image" },
 		{ "--max-memory", "1", "outside" },
 		{ "--max-cpu", "0.5", "--default-cpu is more" },
 		{ "--tenant-id-base", "65537", "not a multiple" },
@@ -125,6 +130,29 @@ static void command_line_wins_and_lists_join(void **state)
 	assert_string_equal(config_image(c, "two"), "/two");
 }
 
+static void runtimes_choose_images(void **state)
+{
+	struct config *c = fresh();
+	struct err err;
+	(void)state;
+	assert_int_equal(load(c, &err, NULL), 0);
+	assert_string_equal(config_runtime_image(c, "python3"), "host");
+
+	c = fresh();
+	assert_int_equal(load(c, &err, "--image", "python3=/p", "--image", "static=/s", "--runtime-image", "stdio=static", NULL), 0);
+	assert_string_equal(config_runtime_image(c, "python3"), "python3");
+	assert_string_equal(config_runtime_image(c, "nodejs"), "host");
+	assert_string_equal(config_runtime_image(c, "stdio"), "static");
+
+	c = fresh();
+	assert_int_equal(load(c, &err, "--image", "python3=/p", "--runtime-image", "python3=host", NULL), 0);
+	assert_string_equal(config_runtime_image(c, "python3"), "host");
+
+	c = fresh();
+	assert_true(load(c, &err, "--runtime-image", "stdio=host", "--runtime-image", "stdio=host", NULL) < 0);
+	assert_non_null(strstr(err.text, "named twice"));
+}
+
 static void relative_paths_become_absolute(void **state)
 {
 	struct config *c = fresh();
@@ -145,7 +173,7 @@ static void serve_reads_what_keeper_wrote(void **state)
 	(void)state;
 	assert_int_equal(load(a, &err, "--max-queue", "77", "--default-cpu", "0.25", "--client-timeout", "1500ms",
 			      "--allow-user", "root", "--allow-user", "12", "--allow-group", "13", "--image", "two=/two",
-			      "--state-dir", "/s", "--log-level", "debug", NULL), 0);
+			      "--runtime-image", "nodejs=two", "--state-dir", "/s", "--log-level", "debug", NULL), 0);
 	autoclose int fd = config_to_fd(a);
 	assert_true(fd >= 0);
 	assert_true(fcntl(fd, F_GET_SEALS) & F_SEAL_WRITE);
@@ -162,6 +190,7 @@ static void serve_reads_what_keeper_wrote(void **state)
 	assert_int_equal(b->allow_uid[0], 0);
 	assert_int_equal(b->allow_gid[0], 13);
 	assert_string_equal(config_image(b, "two"), "/two");
+	assert_string_equal(config_runtime_image(b, "nodejs"), "two");
 }
 
 static void who_may_call(void **state)
@@ -185,6 +214,7 @@ int main(void)
 		cmocka_unit_test(bad_values_are_named),
 		cmocka_unit_test(operands_are_refused),
 		cmocka_unit_test(command_line_wins_and_lists_join),
+		cmocka_unit_test(runtimes_choose_images),
 		cmocka_unit_test(relative_paths_become_absolute),
 		cmocka_unit_test(serve_reads_what_keeper_wrote),
 		cmocka_unit_test(who_may_call),
