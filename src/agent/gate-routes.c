@@ -27,6 +27,7 @@ static const struct route routes[] = {
 	{ "GET", "/usage", BODY_NONE, usage_query, NULL, gate_usage },
 	{ "GET", "/logs", BODY_NONE, logs_query, NULL, gate_logs },
 	{ "GET", "/node/info", BODY_NONE, no_query, NULL, gate_node_info },
+	{ "GET", "/node/doctor", BODY_NONE, no_query, NULL, gate_doctor },
 };
 
 static bool pattern_matches(const char *pattern, const struct http_target *t)

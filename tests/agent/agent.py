@@ -5,6 +5,7 @@ import io
 import json
 import os
 import resource
+import select
 import shutil
 import signal
 import socket
@@ -96,13 +97,15 @@ class Agent:
 
     def crash(self):
         """kill -9 to both halves"""
-        serve = self.serve_pid()
+        serve = os.pidfd_open(self.serve_pid())
         self.process.kill()
         self.process.wait()
         try:
-            os.kill(serve, signal.SIGKILL)
+            signal.pidfd_send_signal(serve, signal.SIGKILL)
         except ProcessLookupError:
             pass
+        select.select([serve], [], [], 30)  # while it ends, its listener still takes connections
+        os.close(serve)
 
     def serve_pid(self):
         return int(subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True,
