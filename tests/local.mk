@@ -8,6 +8,7 @@ include tests/bench/local.mk
 include tests/runtimes/local.mk
 include tests/kernel/local.mk
 include tests/keeper/local.mk
+include tests/doctor/local.mk
 include tests/agent/local.mk
 include tests/oci/local.mk
 include tests/sandbox/local.mk

@@ -145,5 +145,5 @@ typedef void gate_handler(struct exchange *x);
 gate_handler gate_create, gate_list, gate_get, gate_update, gate_delete, gate_get_code, gate_put_blob, gate_get_blob;
 gate_handler gate_put_blob_begin;
 gate_handler gate_invoke_begin, gate_invoke;
-gate_handler gate_healthz, gate_metrics, gate_usage, gate_logs, gate_node_info;
 gate_handler gate_capacity, gate_events, gate_drain_get, gate_drain_put, gate_drain_delete, gate_instances;
+gate_handler gate_healthz, gate_metrics, gate_usage, gate_logs, gate_node_info, gate_doctor;

@@ -138,6 +138,28 @@ void gate_logs(struct exchange *x)
 		gate_error(x, API_RESOURCE_THROTTLED, "the database is busy; try again");
 }
 
+/* ---- doctor -------------------------------------------------------------- */
+
+static void examined(void *arg, int report_fd, const struct msg_doctor_failed *why)
+{
+	struct exchange *x = arg;
+	if (report_fd >= 0)
+		return gate_file(x, "application/json", report_fd);
+	if (!why)
+		return gate_error(x, API_RESOURCE_THROTTLED, "no descriptors are left for the report; try again");
+	gate_error(x, why->code == EBUSY ? API_RESOURCE_THROTTLED : API_INTERNAL, "examine the node: %s%s", why->text,
+		   why->code == EBUSY ? "; try again" : "");
+}
+
+void gate_doctor(struct exchange *x)
+{
+	if (!x->any_tenant)
+		return gate_error(x, API_ACCESS_DENIED, "tenant '%s' may not examine the node: that is an operator's (root's)", x->tenant);
+	gate_defer(x);
+	if (link_doctor(x->gate->env.link, examined, x) != LINK_OK)
+		gate_error(x, API_RESOURCE_THROTTLED, "keeper has %d requests in flight; try again", LINK_REQUESTS_MAX);
+}
+
 /* ---- facts --------------------------------------------------------------- */
 
 void gate_node_info(struct exchange *x)

@@ -35,6 +35,7 @@ static const struct route routes[] = {
 	{ "GET", "/node/drain", BODY_NONE, no_query, NULL, gate_drain_get },
 	{ "PUT", "/node/drain", BODY_JSON, no_query, NULL, gate_drain_put },
 	{ "DELETE", "/node/drain", BODY_NONE, no_query, NULL, gate_drain_delete },
+	{ "GET", "/node/doctor", BODY_NONE, no_query, NULL, gate_doctor },
 };
 
 static bool pattern_matches(const char *pattern, const struct http_target *t)

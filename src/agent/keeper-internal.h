@@ -83,6 +83,15 @@ struct outgoing {
 	union msg msg;
 };
 
+/* One look at the host, in a child of its own (keeper-doctor.c). */
+struct doctor_work {
+	struct proc proc;        /* pid 0: nobody is at work */
+	uint64_t request;
+	bool orphan;             /* the serve that asked is gone */
+	int report_fd;
+	struct event *exited, *deadline;
+};
+
 /* The unprivileged half, as keeper sees it. */
 struct serve_half {
 	struct proc proc;
@@ -120,6 +129,7 @@ struct keeper {
 	struct layer_work work[KEEPER_WORKS];
 	size_t working, removing; /* all of them; of these, removals */
 	struct serve_half serve;
+	struct doctor_work doctor;
 	uint64_t counter[MSG_COUNTER_MAX];
 	bool stopping, forced;
 	int status;              /* exit status once the loop has ended */
@@ -173,6 +183,12 @@ void layer_list(struct keeper *k, const struct msg_layer_list *m);
 /* Take and give back a use of a layer that exists. 0 with a place + 1 in *ret, -ENOENT. */
 int layer_use(struct keeper *k, enum msg_layer_kind kind, const char *sha256, size_t *ret, struct err *err);
 void layer_unuse(struct keeper *k, size_t *place);
+
+/* ---- keeper-doctor.c: what this host and this agent can do --------------------- */
+
+void doctor_request(struct keeper *k, const struct msg_doctor *m);
+void doctor_orphan(struct keeper *k); /* serve is gone: nobody waits for the report, and it is ended */
+void doctor_free(struct keeper *k);   /* end it and wait for that */
 
 /* ---- keeper-serve.c: the unprivileged half ------------------------------------ */
 

@@ -223,6 +223,7 @@ static void on_serve_exit(evutil_socket_t fd, short what, void *arg)
 	}
 	launch_kill_all(k, /* orphan= */ true);
 	layers_orphan(k);
+	doctor_orphan(k);
 	keeper_turn(k);
 }
 

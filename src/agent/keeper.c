@@ -149,6 +149,9 @@ void keeper_message(struct keeper *k, const union msg *m, int fds[MSG_FDS_MAX], 
 	case MSG_STATS:
 		send_counters(k, &m->stats);
 		return;
+	case MSG_DOCTOR:
+		doctor_request(k, &m->doctor);
+		return;
 	case MSG_TENANT_ADD:
 		add_tenant(k, &m->tenant_add);
 		return;
@@ -353,6 +356,7 @@ static int start(struct keeper *k, struct err *err)
 static void stop(struct keeper *k)
 {
 	serve_free(k);
+	doctor_free(k);
 	layers_close(k);
 	release_cgroups(k);
 	images_free(k);
@@ -376,6 +380,7 @@ static struct keeper *keeper_new(const struct config *c)
 	k->config = c;
 	k->state_fd = k->lock_fd = k->runtime_fd = k->listen_fd = k->serve.sock = -1;
 	k->serve.proc = (struct proc)PROC_INIT;
+	k->doctor = (struct doctor_work){ .proc = PROC_INIT, .report_fd = -1 };
 	k->serve.tail = &k->serve.head;
 	for (int i = 0; i < MSG_KIND_MAX; i++)
 		k->store[i] = (struct layer_store)LAYER_STORE_INIT;

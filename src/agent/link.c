@@ -29,6 +29,7 @@ struct request {
 		link_dropped_fn *dropped;
 		link_layers_fn *layers;
 		link_counters_fn *counters;
+		link_doctor_fn *doctor;
 	} fn;
 	void *arg;
 };
@@ -187,6 +188,18 @@ int link_stats(struct link *l, link_counters_fn *fn, void *arg)
 	return request_send(l, q, &m, -1);
 }
 
+int link_doctor(struct link *l, link_doctor_fn *fn, void *arg)
+{
+	struct request *q = request_new(l, MSG_DOCTOR, arg);
+	if (!q)
+		return LINK_E_FULL;
+	q->fn.doctor = fn;
+	union msg m;
+	msg_init(&m, MSG_DOCTOR);
+	m.doctor.request = q->id;
+	return request_send(l, q, &m, -1);
+}
+
 int link_ready(struct link *l)
 {
 	union msg m;
@@ -238,7 +251,7 @@ static bool request_take(struct link *l, uint64_t id, enum msg_type type, struct
 }
 
 /* Answers to requests. false: nobody asked that. */
-static bool answer(struct link *l, const union msg *m)
+static bool answer(struct link *l, const union msg *m, const int fds[MSG_FDS_MAX])
 {
 	struct request q;
 
@@ -273,6 +286,16 @@ static bool answer(struct link *l, const union msg *m)
 			return false;
 		q.fn.counters(q.arg, &m->counters);
 		return true;
+	case MSG_DOCTOR_DONE:
+		if (!request_take(l, m->doctor_done.request, MSG_DOCTOR, &q))
+			return false;
+		q.fn.doctor(q.arg, fds[0], NULL);
+		return true;
+	case MSG_DOCTOR_FAILED:
+		if (!request_take(l, m->doctor_failed.request, MSG_DOCTOR, &q))
+			return false;
+		q.fn.doctor(q.arg, -1, &m->doctor_failed);
+		return true;
 	default:
 		return false;
 	}
@@ -296,7 +319,7 @@ static bool dispatch(struct link *l, const union msg *m, const int fds[MSG_FDS_M
 	case MSG_EXITED:
 		return l->instance_fn && l->instance_fn(l->instance_arg, m, fds) >= 0;
 	default:
-		return answer(l, m);
+		return answer(l, m, fds);
 	}
 }
 

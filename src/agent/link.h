@@ -44,6 +44,8 @@ typedef void link_tenant_fn(void *arg, const struct msg_tenant_added *m);
 typedef void link_layer_fn(void *arg, const struct msg_layer_done *done, const struct msg_layer_failed *failed); /* one is NULL */
 typedef void link_dropped_fn(void *arg, const struct msg_layer_dropped *m);
 typedef void link_layers_fn(void *arg, const struct msg_layers *m);
+/* report_fd is the callee's; -1 with why when there is none, or when serve was out of descriptors (then why is NULL). */
+typedef void link_doctor_fn(void *arg, int report_fd, const struct msg_doctor_failed *why);
 typedef void link_counters_fn(void *arg, const struct msg_counters *m);
 
 int link_tenant_add(struct link *l, const char *tenant, link_tenant_fn *fn, void *arg);
@@ -53,6 +55,7 @@ int link_layer_unpack(struct link *l, enum msg_layer_kind kind, int bundle_fd, c
 		      uint64_t max_files, link_layer_fn *fn, void *arg);
 int link_layer_drop(struct link *l, enum msg_layer_kind kind, const char *sha256, link_dropped_fn *fn, void *arg);
 int link_layer_list(struct link *l, enum msg_layer_kind kind, const char *after, link_layers_fn *fn, void *arg);
+int link_doctor(struct link *l, link_doctor_fn *fn, void *arg);
 int link_stats(struct link *l, link_counters_fn *fn, void *arg);
 
 /* serve listens and answers: keeper says so in its log, and counts it as started. */

@@ -7,7 +7,7 @@ libagent_a_SOURCES = \
 libagent_a_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
 
 libkeeper_a_SOURCES = \
-	%D%/confine.c %D%/confine.h %D%/keeper.c %D%/keeper-dirs.c %D%/keeper-image.c %D%/keeper-internal.h \
+	%D%/confine.c %D%/confine.h %D%/keeper.c %D%/keeper-dirs.c %D%/keeper-doctor.c %D%/keeper-image.c %D%/keeper-internal.h \
 	%D%/keeper-launch.c %D%/keeper-layer.c %D%/keeper-serve.c %D%/keeper-tables.c %D%/roles.h
 libkeeper_a_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JANSSON_CFLAGS)
 

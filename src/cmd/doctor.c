@@ -2,12 +2,12 @@
  * doctor - what this host can do, and what to do about what is missing.
  * host/probe finds it out; here it is only printed.
  */
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
+#include "base/buf.h"
+#include "base/cleanup.h"
 #include "base/opts.h"
 #include "cmd/cmd.h"
 #include "host/probe.h"
@@ -43,24 +43,10 @@ static void print_text(const struct probe_report *r)
 				  "not fit: what is marked (required) is missing");
 }
 
-/* The keys are stable; new ones may come. */
 static int print_json(const struct probe_report *r)
 {
-	autojson json_t *rows = json_array();
-	for (size_t i = 0; i < r->count; i++) {
-		const struct probe_row *row = &r->row[i];
-		json_array_append_new(rows, json_pack("{s:s, s:s, s:b, s:s, s:s, s:s}", "name", row->name, "status",
-						      probe_status_name(row->status), "required", (int)row->required,
-						      "neededFor", row->needed_for, "detail", row->detail, "todo",
-						      row->todo));
-	}
-	autojson json_t *doc = json_pack("{s:b, s:s, s:b, s:s, s:i, s:O}", "fit", (int)r->fit, "kernel", r->kernel, "root",
-					 (int)r->root, "stateDir", r->state_dir, "maxInstances", (int)r->max_instances,
-					 "rows", rows);
-	if (!doc || json_array_size(rows) != r->count || json_dumpf(doc, stdout, JSON_INDENT(2)) < 0)
-		return -1;
-	putchar('\n');
-	return 0;
+	autobuf struct buf text = BUF_INIT(1 << 20);
+	return probe_json(r, &text) == 0 && fwrite(text.data, 1, text.len, stdout) == text.len ? 0 : -1;
 }
 
 static void print_help(void)
@@ -88,7 +74,7 @@ int cmd_doctor(int argc, char **argv, const struct cmd_globals *g)
 		print_help();
 		return CMD_OK;
 	}
-	probe_host(&report, o.state_dir);
+	probe_host(&report, &(struct probe_opts){ .state_dir = o.state_dir });
 	if (o.format == 0) {
 		print_text(&report);
 	} else if (print_json(&report) < 0) {

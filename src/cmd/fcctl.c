@@ -25,6 +25,7 @@ static const struct {
 	{ "logs", fcctl_logs, "print what a call wrote to stdout and stderr" },
 	{ "usage", fcctl_usage, "print the usage records as a table" },
 	{ "metrics", fcctl_metrics, "print the counters (Prometheus text)" },
+	{ "doctor", fcctl_doctor, "try out what the agent's host can do, and say what to do about what is missing" },
 	{ "info", fcctl_info, "print facts and limits of the node" },
 	{ "capacity", fcctl_capacity, "print what the node has, what is committed and what is free" },
 	{ "events", fcctl_events, "print what happened on the node, and follow it" },

@@ -11,3 +11,4 @@ libhost_a_SOURCES += \
 # bundles to directories, by way of fc-unpack
 libhost_a_SOURCES += \
 	%D%/layer.c %D%/layer.h %D%/unpacker.c %D%/unpacker.h src/unpack/result.c src/unpack/result.h
+libhost_a_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)

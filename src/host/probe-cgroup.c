@@ -1,4 +1,5 @@
 /* probe-cgroup - groups: made below fcnode's root, tried, and removed. */
+#include "host/cgroup-internal.h"
 #include "host/probe-internal.h"
 
 #include <errno.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,10 +26,13 @@ struct wish {
 	char text[8];
 };
 
+#define GROUP_PREFIX "doctor-"
+
 static int make(struct probe_ctx *c, const struct wish *w, struct cgroup *ret, struct err *err)
 {
-	char path[64];
-	snprintf(path, sizeof(path), "doctor-%d", (int)getpid());
+	char path[CGROUP_PATH_MAX];
+	snprintf(path, sizeof(path), "%s%s" GROUP_PREFIX "%d", c->cgroup_path ? c->cgroup_path : "", c->cgroup_path ? "/" : "",
+		 (int)getpid());
 	return cgroup_make(&c->cgroup, path, &w->s, ret, err);
 }
 
@@ -36,6 +41,24 @@ static void drop(struct cgroup *cg)
 	cgroup_kill(cg);
 	cgroup_remove(cg, 2000);
 	cgroup_fini(cg);
+}
+
+/* "[LEVEL/]doctor-PID" whose process is gone. */
+static bool is_left(const char *path, void *arg)
+{
+	const struct probe_ctx *c = arg;
+	size_t n = c->cgroup_path ? strlen(c->cgroup_path) : 0;
+	uint64_t pid;
+	if (n && (strncmp(path, c->cgroup_path, n) != 0 || path[n++] != '/'))
+		return false;
+	return str_starts(path + n, GROUP_PREFIX) && str_to_u64(path + n + sizeof(GROUP_PREFIX) - 1, &pid) == 0 && pid <= INT32_MAX &&
+	       kill((pid_t)pid, 0) < 0 && errno == ESRCH;
+}
+
+void probe_cgroup_sweep(struct probe_ctx *c)
+{
+	if (c->cgroup.mode != CGROUP_NONE && c->cgroup.writable)
+		cgroup_sweep(&c->cgroup, is_left, c, NULL); /* one that cannot be removed keeps nothing from being probed */
 }
 
 static const char *cgroup_todo(struct probe_ctx *c)
@@ -63,6 +86,53 @@ void probe_cgroup(struct probe_ctx *c, struct probe_row *row)
 	probe_detail(row, "%s; groups go below %s", cgroup_mode_name(h->mode), h->v2_path);
 }
 
+/* What /proc/cgroups (cgroups(7)) says of a controller. */
+enum offer { OFFER_ON, OFFER_OFF, OFFER_NONE };
+
+static enum offer kernel_offers(enum cgroup_controller which)
+{
+	char text[4096], line[32];
+	const char *name = which == CGROUP_io ? "blkio" : cgroup_controller_name(which);
+	if (fd_read_file_at(AT_FDCWD, "/proc/cgroups", text, sizeof(text)) < 0)
+		return OFFER_ON; /* not told: say nothing of the kernel */
+	snprintf(line, sizeof(line), "\n%s\t", name);
+	const char *row = strstr(text, line);
+	unsigned hierarchy, groups, enabled;
+	if (!row || sscanf(row + strlen(line), "%u %u %u", &hierarchy, &groups, &enabled) != 3)
+		return OFFER_NONE;
+	return enabled ? OFFER_ON : OFFER_OFF;
+}
+
+/* Why a controller is not to be had, and what would change that. */
+static void absent(struct probe_ctx *c, struct probe_row *row, enum cgroup_controller which, enum probe_status otherwise)
+{
+	const struct cgroup_host *h = &c->cgroup;
+	const char *name = cgroup_controller_name(which);
+	char what[PROBE_DETAIL_MAX], todo[PROBE_TODO_MAX];
+	switch (kernel_offers(which)) {
+	case OFFER_NONE:
+		snprintf(what, sizeof(what), "this kernel has no controller %s", name);
+		snprintf(todo, sizeof(todo), "boot a kernel that is built with it (Debian's are)");
+		break;
+	case OFFER_OFF:
+		snprintf(what, sizeof(what), "the kernel was booted with the controller %s switched off", name);
+		snprintf(todo, sizeof(todo), "take %s out of cgroup_disable= on the kernel's command line", name);
+		break;
+	default:
+		if (h->mode == CGROUP_HYBRID) {
+			snprintf(what, sizeof(what), "no v1 hierarchy with it that this user can make groups in");
+			snprintf(todo, sizeof(todo), "%smount it: mount -t cgroup -o %s cgroup DIRECTORY", c->root ? "" : "be root, or ",
+				 which == CGROUP_io ? "blkio" : name);
+		} else {
+			snprintf(what, sizeof(what), "the kernel has it, but it is not in cgroup.controllers of the directory that %.120s is in",
+				 h->v2_path);
+			snprintf(todo, sizeof(todo), "hand it down: echo +%s to cgroup.subtree_control of each level above (a unit: "
+						     "Delegate=yes)", name);
+		}
+	}
+	probe_fail(row, otherwise, 0, what, todo);
+}
+
 /* Make a group with one limit of this controller. */
 static void controller(struct probe_ctx *c, struct probe_row *row, enum cgroup_controller which, const struct wish *w,
 		       enum probe_status otherwise)
@@ -75,10 +145,7 @@ static void controller(struct probe_ctx *c, struct probe_row *row, enum cgroup_c
 	if (h->mode == CGROUP_NONE || !h->writable) {
 		probe_fail(row, otherwise, 0, "no group can be made (see cgroup)", cgroup_todo(c));
 	} else if (!h->have[which]) {
-		probe_fail(row, otherwise, 0, h->mode == CGROUP_HYBRID ? "not mounted, or not writable for this user" :
-							       "not in cgroup.controllers of the group to live under",
-			   c->root ? "have the kernel offer it (cgroup_disable= on its command line takes it away)" :
-				     "have it delegated: Delegate=yes in the unit of user@.service");
+		absent(c, row, which, otherwise);
 	} else if (make(c, w, &cg, &err) < 0) {
 		probe_fail(row, otherwise, 0, err.text, err.hint);
 	} else {
@@ -123,9 +190,12 @@ void probe_cgroup_io(struct probe_ctx *c, struct probe_row *row)
 	struct cgroup_host *h = &c->cgroup;
 	struct err err = ERR_INIT;
 	struct cgroup cg;
-	if (!h->writable || !h->have[CGROUP_io]) {
-		probe_fail(row, PROBE_degraded, 0, "no io controller that can be used", "leave I/O limits out, or have it offered "
-			   "(blkio on cgroup v1)");
+	if (h->mode == CGROUP_NONE || !h->writable) {
+		probe_fail(row, PROBE_degraded, 0, "no group can be made (see cgroup)", cgroup_todo(c));
+		return;
+	}
+	if (!h->have[CGROUP_io]) {
+		absent(c, row, CGROUP_io, PROBE_degraded);
 		return;
 	}
 	struct wish none = { .s = w.s };
@@ -135,6 +205,49 @@ void probe_cgroup_io(struct probe_ctx *c, struct probe_row *row)
 	}
 	drop(&cg);
 	probe_detail(row, "%s; limits are per block device and were not tried", h->v1_fd[CGROUP_io] >= 0 ? "v1 hierarchy (blkio)" : "v2 tree");
+}
+
+/* Only that it is there: OCI's hugepageLimits name a page size, which a host need not have. */
+void probe_cgroup_hugetlb(struct probe_ctx *c, struct probe_row *row)
+{
+	const struct cgroup_host *h = &c->cgroup;
+	if (h->mode == CGROUP_NONE || !h->writable)
+		probe_fail(row, PROBE_degraded, 0, "no group can be made (see cgroup)", cgroup_todo(c));
+	else if (!h->have[CGROUP_hugetlb])
+		absent(c, row, CGROUP_hugetlb, PROBE_degraded);
+	else
+		probe_detail(row, "%s; limits are per page size and were not tried", h->v1_fd[CGROUP_hugetlb] >= 0 ? "v1 hierarchy" : "v2 tree");
+}
+
+/* The file of a group that has a memory limit: v1 calls it memory+swap. */
+static bool has_swap_file(const struct cgroup *cg)
+{
+	char rel[CGROUP_REL_MAX];
+	if (cg->host->mode == CGROUP_UNIFIED)
+		return faccessat(cg->v2_fd, "memory.swap.max", F_OK, 0) == 0;
+	cgroup_rel(cg->host, rel, cg->path, "memory.memsw.limit_in_bytes");
+	return faccessat(cg->host->v1_fd[CGROUP_memory], rel, F_OK, 0) == 0;
+}
+
+void probe_cgroup_swap(struct probe_ctx *c, struct probe_row *row)
+{
+	struct wish w = { .s = { .cgroup = { .memory_bytes = 64 << 20 } } };
+	struct err err = ERR_INIT;
+	struct cgroup cg;
+	struct sysinfo si;
+	if (!c->cgroup.writable || !c->cgroup.have[CGROUP_memory] || make(c, &w, &cg, &err) < 0) {
+		probe_fail(row, PROBE_degraded, 0, "no group with a memory limit can be made (see cgroup.memory)", "");
+		return;
+	}
+	bool counted = has_swap_file(&cg), swap = sysinfo(&si) == 0 && si.totalswap > 0;
+	drop(&cg);
+	if (counted)
+		probe_detail(row, "limits of swap can be set; this host has %s", swap ? "swap" : "none");
+	else if (!swap)
+		probe_detail(row, "swap is not accounted, and this host has none: a limit holds by itself");
+	else
+		probe_fail(row, PROBE_degraded, 0, "swap is not accounted: a limit of it is refused",
+			   "boot with swapaccount=1, or turn swap off");
 }
 
 /* clone3 into the group; the child joins the v1 groups and sleeps. */
@@ -223,16 +336,28 @@ void probe_memory_peak(struct probe_ctx *c, struct probe_row *row)
 			   "records say 0 for what is not counted; Linux 5.19 has memory.peak");
 }
 
+/* A trigger (Documentation/accounting/psi.rst): 200 ms of stall in any 2 s, the shortest window that needs no privilege. */
+static int arm_trigger(const char *path)
+{
+	static const char trigger[] = "some 200000 2000000";
+	autoclose int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return errno;
+	return write(fd, trigger, sizeof(trigger)) == (ssize_t)sizeof(trigger) ? 0 : errno;
+}
+
 void probe_pressure(struct probe_ctx *c, struct probe_row *row)
 {
 	char text[512];
-	(void)c;
 	ssize_t n = fd_read_file_at(AT_FDCWD, "/proc/pressure/memory", text, sizeof(text));
-	if (n > 0)
-		probe_detail(row, "/proc/pressure/memory can be read");
-	else
+	int e = n <= 0 ? 0 : arm_trigger("/proc/pressure/memory");
+	if (n <= 0)
 		probe_fail(row, PROBE_degraded, n < 0 ? (int)-n : ENODATA, "read /proc/pressure/memory",
 			   "boot with psi=1 (and a kernel with CONFIG_PSI)");
+	else if (e && c->root)
+		probe_fail(row, PROBE_degraded, e, "set a trigger on /proc/pressure/memory", "without it memory is watched by its amount");
+	else
+		probe_detail(row, "/proc/pressure/memory can be read%s", e ? ", triggers need root" : " and takes triggers");
 }
 
 void probe_delegation(struct probe_ctx *c, struct probe_row *row)

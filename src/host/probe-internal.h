@@ -7,16 +7,13 @@
 struct probe_ctx {
 	struct probe_report *report;
 	bool root;
+	const char *cgroup_path; /* "" or "LEVEL/" */
 	struct cgroup_host cgroup;
 	struct err cgroup_err;
 };
 
 /* The row comes with status ok and empty texts. */
 typedef void probe_fn(struct probe_ctx *c, struct probe_row *row);
-
-void probe_detail(struct probe_row *row, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* Set the status, the detail from code (errno) when it is not 0, and what to do. */
-void probe_fail(struct probe_row *row, enum probe_status s, int code, const char *what, const char *todo);
 
 /*
  * Run fn in a child (its own process group, killed after ten seconds): 0, or the
@@ -27,6 +24,8 @@ typedef int probe_try_fn(void *arg, void *out);
 int probe_try(probe_try_fn *fn, void *arg, void *out, size_t size);
 
 /* probe-cgroup.c */
+void probe_cgroup_sweep(struct probe_ctx *c); /* groups of a probe that was killed */
+probe_fn probe_cgroup_hugetlb, probe_cgroup_swap;
 probe_fn probe_cgroup, probe_cgroup_memory, probe_cgroup_cpu, probe_cgroup_pids, probe_cgroup_cpuset, probe_cgroup_io,
 	probe_cgroup_start, probe_cgroup_kill, probe_cgroup_freeze, probe_memory_peak, probe_pressure, probe_delegation,
 	probe_rcu;

@@ -1,6 +1,8 @@
 #include "host/probe-internal.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <jansson.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -14,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/str.h"
 #include "host/proc.h"
 
@@ -34,10 +37,12 @@ static const struct probe probes[] = {
 	{ "state_dir", probe_state_dir, NOBODY, "code layers, and fc-agent's database" },
 	{ "cgroup", probe_cgroup, ROOT, "limits, accounting, killing all of a sandbox at once" },
 	{ "cgroup.memory", probe_cgroup_memory, ROOT, "the memory limit" },
+	{ "cgroup.swap", probe_cgroup_swap, NOBODY, "the limit of swap" },
 	{ "cgroup.cpu", probe_cgroup_cpu, ROOT, "the cpu limit" },
 	{ "cgroup.pids", probe_cgroup_pids, ROOT, "the limit of processes" },
 	{ "cgroup.cpuset", probe_cgroup_cpuset, NOBODY, "OCI bundles that ask for it" },
 	{ "cgroup.io", probe_cgroup_io, NOBODY, "I/O limits" },
+	{ "cgroup.hugetlb", probe_cgroup_hugetlb, NOBODY, "OCI bundles that limit huge pages" },
 	{ "cgroup.start", probe_cgroup_start, ROOT, "starting a process inside its group (clone3 with CLONE_INTO_CGROUP)" },
 	{ "cgroup.kill", probe_cgroup_kill, ROOT, "ending a sandbox" },
 	{ "cgroup.freeze", probe_cgroup_freeze, NOBODY, "pause and resume, idle instances" },
@@ -149,30 +154,61 @@ int probe_try(probe_try_fn *fn, void *arg, void *out, size_t size)
 	return result;
 }
 
-void probe_host(struct probe_report *r, const char *state_dir)
+struct probe_row *probe_add(struct probe_report *r, const char *name, const char *needed_for, bool required)
+{
+	assert(r->count < PROBE_ROWS_MAX);
+	struct probe_row *row = &r->row[r->count++];
+	*row = (struct probe_row){ .name = name, .needed_for = needed_for, .required = required };
+	return row;
+}
+
+void probe_weigh(struct probe_report *r)
+{
+	r->fit = true;
+	for (size_t i = 0; i < r->count; i++)
+		if (r->row[i].required && r->row[i].status == PROBE_missing)
+			r->fit = false;
+}
+
+void probe_host(struct probe_report *r, const struct probe_opts *o)
 {
 	struct utsname un;
-	struct probe_ctx c = { .report = r, .root = geteuid() == 0, .cgroup_err = ERR_INIT };
+	struct probe_ctx c = { .report = r, .root = geteuid() == 0, .cgroup_path = o->cgroup_path, .cgroup_err = ERR_INIT };
 
 	memset(r, 0, sizeof(*r));
 	r->root = c.root;
-	r->fit = true;
 	uname(&un);
 	snprintf(r->kernel, sizeof(r->kernel), "%.60s %.60s", un.release, un.machine);
-	str_copy(r->state_dir, sizeof(r->state_dir), state_dir ? state_dir : FC_STATEDIR);
+	str_copy(r->state_dir, sizeof(r->state_dir), o->state_dir ? o->state_dir : FC_STATEDIR);
 	/* the nearest parent that exists: the directory itself may not be made yet */
 	for (char *slash; access(r->state_dir, F_OK) < 0 && (slash = strrchr(r->state_dir, '/'));)
 		slash[slash == r->state_dir] = '\0';
-	cgroup_host_init(&c.cgroup, NULL, &c.cgroup_err);
+	cgroup_host_init(&c.cgroup, o->cgroup_root, &c.cgroup_err);
+	probe_cgroup_sweep(&c);
 
-	for (size_t i = 0; i < ARRAY_LEN(probes); i++) {
-		struct probe_row *row = &r->row[r->count++];
-		row->name = probes[i].name;
-		row->needed_for = probes[i].needed_for;
-		row->required = probes[i].required & (c.root ? ROOT : USER);
-		probes[i].fn(&c, row);
-		if (row->required && row->status == PROBE_missing)
-			r->fit = false;
-	}
+	for (size_t i = 0; i < ARRAY_LEN(probes); i++)
+		probes[i].fn(&c, probe_add(r, probes[i].name, probes[i].needed_for, probes[i].required & (c.root ? ROOT : USER)));
+	probe_weigh(r);
 	cgroup_host_fini(&c.cgroup);
+}
+
+/* ---- as JSON ---------------------------------------------------------------- */
+
+/* The keys are stable; new ones may come. */
+int probe_json(const struct probe_report *r, struct buf *out)
+{
+	autojson json_t *rows = json_array();
+	for (size_t i = 0; i < r->count; i++) {
+		const struct probe_row *row = &r->row[i];
+		json_t *o = json_pack("{s:s, s:s, s:b, s:s, s:s, s:s}", "name", row->name, "status", probe_status_name(row->status),
+				      "required", (int)row->required, "neededFor", row->needed_for, "detail", row->detail, "todo",
+				      row->todo);
+		if (json_array_append_new(rows, o) < 0)
+			return -EINVAL;
+	}
+	autojson json_t *doc = json_pack("{s:b, s:s, s:b, s:s, s:i, s:O}", "fit", (int)r->fit, "kernel", r->kernel, "root",
+					 (int)r->root, "stateDir", r->state_dir, "maxInstances", (int)r->max_instances,
+					 "rows", rows);
+	autofree char *text = doc ? json_dumps(doc, JSON_INDENT(2)) : NULL;
+	return text ? buf_printf(out, "%s\n", text) : -EINVAL;
 }

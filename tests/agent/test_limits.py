@@ -1,5 +1,5 @@
 """The node at the edge of its descriptors: connections take none from sandboxes, and whoever asks for too many is told;
-what fcctl says of an option in the wrong place."""
+what fcctl says of an option in the wrong place; what the doctor of an agent finds."""
 import concurrent.futures
 import os
 import socket
@@ -7,7 +7,7 @@ import subprocess
 import time
 import unittest
 
-from agent import BUILD, Agent
+from agent import BUILD, Agent, Connection
 
 
 def soften(pid, n):
@@ -88,3 +88,46 @@ class Client(unittest.TestCase):
             self.assertIn("it stands before the verb: fcctl --", r.stderr)
         r = subprocess.run([BUILD + "/fcctl", "list", "--nonsense"], capture_output=True, text=True)
         self.assertNotIn("before the verb", r.stderr)
+
+
+class Doctor(unittest.TestCase):
+    def setUp(self):
+        self.a = Agent()
+        self.addCleanup(self.a.close)
+
+    def test_report(self):
+        r = self.a.request("GET", "/node/doctor")
+        self.assertEqual((r.status, r.headers["Content-Type"]), (200, "application/json"), r.body)
+        report = r.json()
+        rows = {row["name"]: row for row in report["rows"]}
+        self.assertTrue(report["fit"] and report["root"])
+        self.assertEqual(report["stateDir"], self.a.dir + "/state")
+        self.assertEqual(rows["agent.user"]["status"], "degraded")  # these tests run serve as nobody
+        self.assertEqual(rows["agent.images"]["detail"], "host")
+        out = self.a.fcctl("doctor")
+        self.assertEqual((out.returncode, out.stderr), (0, b""))
+        self.assertIn(b"\nfit: functions can run on this node\n", out.stdout)
+
+    def test_an_image_that_went_away(self):
+        self.a.stop()
+        image = self.a.dir + "/image"
+        os.mkdir(image)
+        self.a.start("--image", "mine=" + image)
+        self.assertIn("host, mine", self.a.fcctl("doctor").stdout.decode())
+        os.rmdir(image)
+        out = self.a.fcctl("doctor")
+        self.assertEqual(out.returncode, 5)
+        self.assertIn("image mine", out.stdout.decode())
+
+    def test_a_kill_in_the_middle_leaves_nothing(self):
+        a = self.a
+        for _ in range(3):
+            c = Connection(a.socket)
+            c.request("GET", "/node/doctor")
+            a.crash()
+            c.close()
+            a.start()  # sweeps what is below the agent's own group
+        self.assertEqual(a.request("GET", "/node/doctor").status, 200)
+        a.stop()
+        self.assertEqual([d for d, _, _ in os.walk("/sys/fs/cgroup") if "/doctor-" in d], [])
+        a.start()

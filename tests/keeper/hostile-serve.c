@@ -683,6 +683,45 @@ static void dies_while_unpacking(void)
 	raise(SIGKILL);
 }
 
+static void ask_doctor(void)
+{
+	union msg m;
+	msg_init(&m, MSG_DOCTOR);
+	m.doctor.request = ++requests;
+	send_msg(&m, -1);
+}
+
+/* One look at the host at a time: the others are told so, and the report comes once. */
+static void many_looks(void)
+{
+	enum { LOOKS = 32 };
+	int reports = 0, busy = 0, io[MSG_FDS_MAX];
+	uint64_t first = requests + 1;
+	union msg m;
+	for (int i = 0; i < LOOKS; i++)
+		ask_doctor();
+	while (reports + busy < LOOKS) {
+		enum msg_type t = receive(&m, io);
+		EXPECT(t == MSG_DOCTOR_DONE || t == MSG_DOCTOR_FAILED);
+		if (t == MSG_DOCTOR_FAILED) {
+			EXPECT(m.doctor_failed.code == EBUSY);
+			busy++;
+			continue;
+		}
+		char text[2] = "";
+		EXPECT(m.doctor_done.request == first && pread(io[0], text, 1, 0) == 1 && text[0] == '{');
+		close(io[0]);
+		reports++;
+	}
+	EXPECT(reports == 1);
+}
+
+static void dies_while_examined(void)
+{
+	ask_doctor();
+	raise(SIGKILL);
+}
+
 static void after_those(void)
 {
 	EXPECT(counter(MSG_COUNT_live_instances) == 0);
@@ -733,6 +772,7 @@ static const struct scene {
 	{ "kills of what is not there", stale_kills, REFUSED },
 	{ "bundles that are none", bundles, REFUSED },
 	{ "layers that are not there", layers_unknown, REFUSED },
+	{ "many looks at the host at once", many_looks, REFUSED },
 	{ "a launch before the greeting", launch_first, EARLY },
 	{ "another version", other_version, EARLY },
 	{ "bytes that are no message", garbage, FATAL },
@@ -759,6 +799,7 @@ static const struct scene {
 	{ "the link is closed", closes_link, FATAL },
 	{ "its death takes its sandboxes along", dies_with_sandboxes, FATAL },
 	{ "its death ends its unpacking", dies_while_unpacking, FATAL },
+	{ "its death ends its look at the host", dies_while_examined, FATAL },
 	{ "nothing is left of the dead", after_those, REFUSED },
 	{ "thousands of launches, no answer read", flood, REFUSED },
 	{ "all tenants that there can be", all_tenants, REFUSED },

@@ -43,7 +43,7 @@ static void report(void **unused)
 	static struct probe_report r;
 	int fds = open_fds();
 	bool fit = true;
-	probe_host(&r, "/tmp/not-made-yet/deeper");
+	probe_host(&r, &(struct probe_opts){ .state_dir = "/tmp/not-made-yet/deeper" });
 	assert_int_equal(open_fds(), fds);
 	assert_true(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
 	assert_string_equal(r.state_dir, "/tmp");
