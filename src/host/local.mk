@@ -6,7 +6,7 @@ libhost_a_SOURCES = \
 libhost_a_SOURCES += \
 	%D%/cgroup.c %D%/cgroup.h %D%/cgroup-device.c %D%/cgroup-host.c %D%/cgroup-hybrid.c %D%/cgroup-internal.h \
 	%D%/cgroup-life.c %D%/cgroup-unified.c %D%/proc.c %D%/proc.h \
-	%D%/probe.c %D%/probe.h %D%/probe-cgroup.c %D%/probe-internal.h %D%/probe-ns.c %D%/probe-proc.c
+	%D%/probe.c %D%/probe.h %D%/probe-cgroup.c %D%/probe-internal.h %D%/probe-json.c %D%/probe-ns.c %D%/probe-proc.c
 
 # bundles to directories, by way of fc-unpack
 libhost_a_SOURCES += \

@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <jansson.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -16,7 +15,6 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/json.h"
 #include "base/str.h"
 #include "host/proc.h"
 
@@ -190,25 +188,4 @@ void probe_host(struct probe_report *r, const struct probe_opts *o)
 		probes[i].fn(&c, probe_add(r, probes[i].name, probes[i].needed_for, probes[i].required & (c.root ? ROOT : USER)));
 	probe_weigh(r);
 	cgroup_host_fini(&c.cgroup);
-}
-
-/* ---- as JSON ---------------------------------------------------------------- */
-
-/* The keys are stable; new ones may come. */
-int probe_json(const struct probe_report *r, struct buf *out)
-{
-	autojson json_t *rows = json_array();
-	for (size_t i = 0; i < r->count; i++) {
-		const struct probe_row *row = &r->row[i];
-		json_t *o = json_pack("{s:s, s:s, s:b, s:s, s:s, s:s}", "name", row->name, "status", probe_status_name(row->status),
-				      "required", (int)row->required, "neededFor", row->needed_for, "detail", row->detail, "todo",
-				      row->todo);
-		if (json_array_append_new(rows, o) < 0)
-			return -EINVAL;
-	}
-	autojson json_t *doc = json_pack("{s:b, s:s, s:b, s:s, s:i, s:O}", "fit", (int)r->fit, "kernel", r->kernel, "root",
-					 (int)r->root, "stateDir", r->state_dir, "maxInstances", (int)r->max_instances,
-					 "rows", rows);
-	autofree char *text = doc ? json_dumps(doc, JSON_INDENT(2)) : NULL;
-	return text ? buf_printf(out, "%s\n", text) : -EINVAL;
 }

@@ -14,6 +14,7 @@ part() { # what, command...
 	"$@" || status=1
 }
 guest() { # options of tests/vm/run, then a command
+	# shellcheck disable=SC2317 # called through part
 	"$here/../vm/run" --timeout 300 --show "$here" --show "$build" "$@"
 }
 
