@@ -235,6 +235,41 @@ static int make_absolute(const char **path, const char *option, struct err *err)
 	return 0;
 }
 
+/* The limits of one function, a tenant and the node, and the least that lets a sandbox start. */
+struct ladder {
+	const char *name;
+	size_t function, tenant, node;
+	uint64_t least;
+	const char *least_text;
+};
+static const struct ladder ladders[] = {
+	[CONFIG_MEMORY] = { "memory", AT(max_memory_bytes), AT(tenant_memory_bytes), AT(node_memory_bytes), 16 << 20, "16M" },
+	[CONFIG_CPU] = { "cpu", AT(max_cpu_milli), AT(tenant_cpu_milli), AT(node_cpu_milli), 10, "0.01" },
+	[CONFIG_PIDS] = { "pids", AT(max_pids), AT(tenant_pids), AT(node_pids), 16, "16" },
+};
+_Static_assert(ARRAY_LEN(ladders) == CONFIG_RESOURCE_MAX, "a row for each resource");
+
+static uint64_t number_at(const struct config *c, size_t offset)
+{
+	return *(const uint64_t *)(const void *)((const char *)c + offset);
+}
+
+/* 0 is no limit; else a level must let a sandbox start, and a tenant cannot have more than the node. */
+static int check_levels(const struct config *c, struct err *err)
+{
+	for (const struct ladder *l = ladders; l < ladders + ARRAY_LEN(ladders); l++) {
+		uint64_t tenant = number_at(c, l->tenant), node = number_at(c, l->node);
+		const char *low = tenant && tenant < l->least ? "tenant" : node && node < l->least ? "node" : NULL;
+		if (low) {
+			err_set(err, 0, "--%s-%s: less than %s, with which no sandbox starts", low, l->name, l->least_text);
+			return err_hint(err, "0 is no limit");
+		}
+		if (tenant && node && tenant > node)
+			return err_set(err, 0, "--tenant-%s is more than --node-%s", l->name, l->name);
+	}
+	return 0;
+}
+
 static int check_numbers(const struct config *c, struct err *err)
 {
 	if (c->tenant_id_base % 65536)
@@ -252,7 +287,7 @@ static int check_numbers(const struct config *c, struct err *err)
 	for (size_t i = 0; i < ARRAY_LEN(pairs); i++)
 		if (pairs[i].def > pairs[i].max)
 			return err_set(err, 0, "--default-%s is more than --max-%s", pairs[i].name, pairs[i].name);
-	return 0;
+	return check_levels(c, err);
 }
 
 static int finish(struct config *c, bool numbers_only, struct err *err)
@@ -350,7 +385,7 @@ static int put_all(struct buf *b, const struct config *c)
 		r = buf_printf(b, "runtime-image = %s=%s\n", c->runtime_image[i].runtime, c->runtime_image[i].image);
 	for (const struct opt *o = config_options; r == 0 && o->name; o++)
 		if (o->type == OPT_U64 || o->type == OPT_BYTES || o->type == OPT_MS || o->type == OPT_MILLI)
-			r = put_number(b, o, *(const uint64_t *)(const void *)((const char *)c + o->offset));
+			r = put_number(b, o, number_at(c, o->offset));
 	return r;
 }
 
@@ -386,6 +421,24 @@ const char *config_runtime_image(const struct config *c, const char *runtime)
 		if (strcmp(c->runtime_image[i].runtime, runtime) == 0)
 			return c->runtime_image[i].image;
 	return config_image(c, runtime) ? runtime : "host";
+}
+
+uint64_t config_ceiling(const struct config *c, enum config_resource r, const char **name)
+{
+	static const char *const names[CONFIG_RESOURCE_MAX][3] = {
+		[CONFIG_MEMORY] = { "max-memory", "tenant-memory", "node-memory" },
+		[CONFIG_CPU] = { "max-cpu", "tenant-cpu", "node-cpu" },
+		[CONFIG_PIDS] = { "max-pids", "tenant-pids", "node-pids" },
+	};
+	const struct ladder *l = &ladders[r];
+	const uint64_t value[] = { number_at(c, l->function), number_at(c, l->tenant), number_at(c, l->node) };
+	size_t least = 0;
+	for (size_t i = 1; i < ARRAY_LEN(value); i++)
+		if (value[i] && value[i] < value[least])
+			least = i;
+	if (name)
+		*name = names[r][least];
+	return value[least];
 }
 
 const char *config_tenant(const struct config *c, uid_t uid)

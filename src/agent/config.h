@@ -90,6 +90,17 @@ struct config_tenant {
 	X(max_restart_pause_ms, "max-restart-pause", MS, 30000, 100, 3600000, "TIME", \
 	  "longest pause before the unprivileged half is started again, when it dies quickly (30s)") \
 	X(tenant_max, "tenant-max", U64, 1024, 1, 4000, "N", "tenants; each has 65536 ids of its own (1024)") \
+	X(tenant_memory_bytes, "tenant-memory", BYTES, 0, 0, 1ull << 50, "SIZE", \
+	  "memory of all sandboxes of one tenant; 0: no limit (0)") \
+	X(tenant_cpu_milli, "tenant-cpu", MILLI, 0, 0, 1024000, "CPUS", \
+	  "cpus of all sandboxes of one tenant; 0: no limit (0)") \
+	X(tenant_pids, "tenant-pids", U64, 0, 0, 4194304, "N", \
+	  "processes and threads of all sandboxes of one tenant; 0: no limit (0)") \
+	X(node_memory_bytes, "node-memory", BYTES, 0, 0, 1ull << 50, "SIZE", \
+	  "memory of all sandboxes; 0: no limit (0)") \
+	X(node_cpu_milli, "node-cpu", MILLI, 0, 0, 1024000, "CPUS", "cpus of all sandboxes; 0: no limit (0)") \
+	X(node_pids, "node-pids", U64, 0, 0, 4194304, "N", \
+	  "processes and threads of all sandboxes; 0: no limit (0)") \
 	X(tenant_id_base, "tenant-id-base", U64, 1879048192, 65536, 4294901760, "ID", \
 	  "first of the ids for tenants and fc-unpack, a multiple of 65536 (1879048192)")
 
@@ -144,6 +155,10 @@ const char *config_image(const struct config *c, const char *name);
 
 /* The image of a function of this runtime: by runtime-image, else the image of the runtime's name, else "host". */
 const char *config_runtime_image(const struct config *c, const char *runtime);
+
+/* The most that one function can have: the least of max-, tenant- and node-RESOURCE. *name, which may be NULL: the setting that it is. */
+enum config_resource { CONFIG_MEMORY, CONFIG_CPU, CONFIG_PIDS, CONFIG_RESOURCE_MAX };
+uint64_t config_ceiling(const struct config *c, enum config_resource r, const char **name);
 
 /* The tenant that this user acts for: by tenant-of, else "default". */
 const char *config_tenant(const struct config *c, uid_t uid);

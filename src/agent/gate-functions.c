@@ -180,12 +180,14 @@ static bool within_limits(struct deploy *d)
 {
 	const struct config *c = d->config;
 	const struct function *f = &d->f;
+	const char *memory_limit, *cpu_limit;
+	uint64_t memory = config_ceiling(c, CONFIG_MEMORY, &memory_limit), cpu = config_ceiling(c, CONFIG_CPU, &cpu_limit);
 	const struct {
 		const char *field, *limit;
 		uint64_t value, max;
 	} checks[] = {
-		{ "memorySize", "max-memory", (uint64_t)f->memory_mb << 20, c->max_memory_bytes },
-		{ "cpu", "max-cpu", f->cpu_milli, c->max_cpu_milli },
+		{ "memorySize", memory_limit, (uint64_t)f->memory_mb << 20, memory },
+		{ "cpu", cpu_limit, f->cpu_milli, cpu },
 		{ "diskSize", "max-tmp", (uint64_t)f->disk_mb << 20, c->max_tmp_bytes },
 		{ "timeout", "max-timeout", (uint64_t)f->timeout_s * 1000, c->max_timeout_ms },
 	};

@@ -14,8 +14,8 @@
 
 
 enum { LOG_TAIL = 4096, ERROR_BODY_MAX = 1 << 20 };
-/* EXITED.oom_level, besides the levels themselves (host/cgroup.h) */
-enum { OOM_NONE = -1, OOM_HOST = -2 };
+/* EXITED.oom_level (host/cgroup.h; the levels are those of keeper's groups) */
+enum { OOM_ABOVE = -3, OOM_HOST = -2, OOM_NONE = -1, OOM_OWN = 0, OOM_FUNCTION = 1, OOM_TENANT = 2, OOM_NODE = 3 };
 
 static int64_t between_us(int64_t from, int64_t to) { return from && to > from ? (to - from) / 1000 : 0; }
 
@@ -31,23 +31,6 @@ static uint64_t peak_bytes(const struct invocation *i)
 static bool out_of_memory(const struct invocation *i)
 {
 	return i->has_exited && i->exited.oom_level != OOM_NONE;
-}
-
-/* Whose limit it was. */
-static const char *oom_level_name(int level)
-{
-	switch (level) {
-	case OOM_HOST:
-		return "the host ran out of memory";
-	case 0:
-		return "the limit of its own sandbox";
-	case 1:
-		return "the limit of the function over all its sandboxes";
-	case 2:
-		return "the limit of the tenant";
-	default:
-		return "a limit of the node";
-	}
 }
 
 /* ---- errors as data (CONTRACTS 2) ---------------------------------------- */
@@ -88,7 +71,8 @@ static void set_oom_error(struct invocation *i)
 		 "Function used more memory than it may and was killed (memory limit: %" PRIu32 "MB, maxMemoryUsage: %" PRIu64
 		 "MB)",
 		 i->function->f.memory_mb, peak_bytes(i) >> 20);
-	set_error(i, OUTCOME_OOM, "Runtime.OutOfMemory", message, oom_level_name(i->exited.oom_level));
+	set_error(i, OUTCOME_OOM, "Runtime.OutOfMemory", message,
+		  i->exited.oom_level == OOM_OWN ? "the limit of its own sandbox" : "the limit of the function over all its sandboxes");
 }
 
 static void set_timeout_error(struct invocation *i)
@@ -117,6 +101,31 @@ static void set_refused(struct invocation *i, enum outcome o, enum api_code code
 	i->result.outcome = o;
 	i->result.refused = code;
 	snprintf(i->result.message, sizeof(i->result.message), fmt, text);
+}
+
+/* A limit above the function's own was reached, and the kernel picked this sandbox: not its fault, and not billed. */
+static void set_oom_above(struct invocation *i)
+{
+	const struct config *c = i->table->env.config;
+	const char *tenant = i->function->tenant;
+	char why[240];
+	int level = i->exited.oom_level;
+	if (level == OOM_TENANT)
+		snprintf(why, sizeof(why), "all sandboxes of tenant '%.64s' together reached the limit of the tenant (tenant-memory, %" PRIu64 " MB)",
+			 tenant, c->tenant_memory_bytes >> 20);
+	else if (level == OOM_NODE)
+		snprintf(why, sizeof(why), "all sandboxes together reached the limit of this node (node-memory, %" PRIu64 " MB)",
+			 c->node_memory_bytes >> 20);
+	else
+		snprintf(why, sizeof(why), "%s", level == OOM_HOST ? "the host ran out of memory"
+							 : "a memory limit above the agent's own groups was reached (of the service "
+							   "or container that it runs in)");
+	char message[400];
+	snprintf(message, sizeof(message), "%s, and this sandbox was killed for it, within its own %" PRIu32 " MB", why,
+		 i->function->f.memory_mb);
+	set_refused(i, level == OOM_TENANT ? OUTCOME_OOM_TENANT : OUTCOME_OOM_NODE,
+		    level == OOM_TENANT ? API_RESOURCE_EXHAUSTED : API_RESOURCE_THROTTLED, "%s", message);
+	log_capture_note(&i->log, "%s", message);
 }
 
 /* ---- the outcome --------------------------------------------------------- */
@@ -180,7 +189,7 @@ static bool conclude_by_verdict(struct invocation *i)
 static void conclude_without_verdict(struct invocation *i)
 {
 	if (out_of_memory(i))
-		return set_oom_error(i);
+		return i->exited.oom_level == OOM_OWN || i->exited.oom_level == OOM_FUNCTION ? set_oom_error(i) : set_oom_above(i);
 	if (i->has_exited && !i->exited.killed)
 		return set_exit_error(i, i->function->f.runtime == FUNCTION_STDIO && WIFEXITED(i->exited.wait_status)
 						 ? OUTCOME_FUNCTION_ERROR
@@ -272,6 +281,8 @@ static void fill_record(struct invocation *i)
 	r->billed_ms = i->has_launched ? (uint64_t)(billed_us + 999) / 1000 : 0;
 	if (i->has_launched && r->billed_ms == 0)
 		r->billed_ms = 1;
+	if (r->outcome == OUTCOME_OOM_TENANT || r->outcome == OUTCOME_OOM_NODE)
+		r->billed_ms = 0;
 	if (i->has_exited && (i->exited.have & MSG_HAVE_CPU))
 		r->cpu_us = (int64_t)i->exited.cpu_us;
 	if (peak_bytes(i))

@@ -164,6 +164,8 @@ int image_wish(const struct keeper *k, const char *image, struct function_wish *
 
 /* ---- keeper-launch.c: sandboxes --------------------------------------------- */
 
+/* The cgroup limits of a level above the sandboxes; 0: none. No swap, as inside. */
+struct spec_cgroup launch_level(uint64_t memory_bytes, uint64_t cpu_milli, uint64_t pids);
 /* payload_fd is taken over. Answers with LAUNCHED or LAUNCH_FAILED, later or at once. */
 void launch_request(struct keeper *k, const struct msg_launch *m, int payload_fd);
 void launch_kill(struct keeper *k, const struct msg_kill *m);

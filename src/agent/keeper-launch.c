@@ -302,9 +302,11 @@ static int look_up(struct keeper *k, const struct msg_launch *m, struct function
 	w->idmap = true;
 	w->net = WISH_NET_NONE;
 	struct rlimit core;
+	/* a v1 group may not ask for more than the levels above it have (EINVAL), a v2 group would not get it */
+	const uint64_t cpu = config_ceiling(k->config, CONFIG_CPU, NULL);
 	w->limits = (struct wish_limits){
 		.memory_bytes = m->memory_bytes,
-		.cpu_milli = (uint32_t)m->cpu_milli,
+		.cpu_milli = (uint32_t)(m->cpu_milli < cpu ? m->cpu_milli : cpu),
 		.pids = (uint32_t)m->pids,
 		.tmp_bytes = m->tmp_bytes ? m->tmp_bytes : 4096,
 		.nofile_max = k->files_max,
@@ -386,7 +388,18 @@ static int make_ends(struct kinstance *i, enum function_runtime runtime, struct 
 	return 0;
 }
 
-/* The tenant's level stays while keeper runs, so that a start makes two directories and not three. */
+struct spec_cgroup launch_level(uint64_t memory_bytes, uint64_t cpu_milli, uint64_t pids)
+{
+	return (struct spec_cgroup){
+		.memory_bytes = memory_bytes,
+		.flags = memory_bytes ? SPEC_CG_SWAP : 0,
+		.cpu_period_us = cpu_milli ? WISH_CPU_PERIOD_US : 0,
+		.cpu_quota_us = cpu_milli * WISH_CPU_PERIOD_US / 1000,
+		.pids = pids,
+	};
+}
+
+/* The tenant's level, with its limits, stays while keeper runs, so that a start makes two directories and not three. */
 static int pin_tenant(struct keeper *k, const char *name, struct err *err)
 {
 	struct tenant *t = tenant_find(k, name);
@@ -394,9 +407,11 @@ static int pin_tenant(struct keeper *k, const char *name, struct err *err)
 	if (t->pinned)
 		return 0;
 	snprintf(path, sizeof(path), "%s/t-%s", k->group, name);
-	int r = cgroup_limit(&k->cgroups, path, &(struct spec_cgroup){ .memory_bytes = 0 }, err);
+	const struct config *c = k->config;
+	struct spec_cgroup limits = launch_level(c->tenant_memory_bytes, c->tenant_cpu_milli, c->tenant_pids);
+	int r = cgroup_limit(&k->cgroups, path, &limits, err);
 	t->pinned = r == 0;
-	return r;
+	return r < 0 ? err_wrap(err, "limit tenant %s", name) : 0;
 }
 
 static int do_launch(struct kinstance *i, const struct msg_launch *m, int payload_fd, const struct function_wish *w,

@@ -292,7 +292,9 @@ static int open_cgroups(struct keeper *k, struct err *err)
 	}
 	r = sweep_cgroups(k, err);
 	/* our own level stays while we run, also when no sandbox is in it */
-	return r < 0 ? r : cgroup_limit(&k->cgroups, k->group, &(struct spec_cgroup){ .memory_bytes = 0 }, err);
+	const struct config *c = k->config;
+	struct spec_cgroup limits = launch_level(c->node_memory_bytes, c->node_cpu_milli, c->node_pids);
+	return r < 0 ? r : cgroup_limit(&k->cgroups, k->group, &limits, err);
 }
 
 static void release_cgroups(struct keeper *k)

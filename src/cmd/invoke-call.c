@@ -329,10 +329,17 @@ static void judge_memory(struct invoke *v)
 	if (v->outcome != INVOKE_FUNCTION_ERROR || v->oom_level == CGROUP_OOM_NONE)
 		return;
 	v->outcome = INVOKE_OOM;
-	err_set(&v->err, 0, "out of memory: %s %s was reached",
-		v->oom_level == 0 ? "the limit of" : "a limit above the sandbox's own",
-		str_size(size, sizeof(size), v->memory_bytes));
-	err_hint(&v->err, v->oom_level == CGROUP_OOM_HOST ? "this host itself is short of memory" : "raise --memory, or use less");
+	str_size(size, sizeof(size), v->memory_bytes);
+	if (v->oom_level == CGROUP_OOM_HOST) {
+		err_set(&v->err, 0, "out of memory: the host itself, not the limit of %s", size);
+		err_hint(&v->err, "use less, or run less beside it");
+	} else if (v->oom_level != 0) {
+		err_set(&v->err, 0, "out of memory: a limit above the sandbox's own %s was reached", size);
+		err_hint(&v->err, "raise the limit of the group, service or container that fc-run was started in");
+	} else {
+		err_set(&v->err, 0, "out of memory: the limit of %s was reached", size);
+		err_hint(&v->err, "raise --memory, or use less");
+	}
 }
 
 static void judge(struct call *c)

@@ -328,6 +328,8 @@ int cgroup_host_init(struct cgroup_host *h, const char *root, struct err *err)
 
 void cgroup_host_fini(struct cgroup_host *h)
 {
+	if (h->mode == CGROUP_UNIFIED && h->v2_fd >= 0)
+		cgroup_unified_step_back(h);
 	cleanup_close(&h->v2_fd);
 	for (int c = 0; c < CGROUP_CONTROLLER_MAX; c++)
 		cleanup_close(&h->v1_fd[c]);
@@ -355,7 +357,7 @@ static void sweep_leaf(struct sweep *s, const char *path)
 		return; /* the walk of the v2 tree has asked about it */
 	bool populated;
 	struct cgroup caller = CGROUP_INIT;
-	if (str_starts(path, CGROUP_CALLER) && s->hierarchy < 0) {
+	if (cgroup_is_caller(s->host, path) && s->hierarchy < 0) {
 		/* a caller that stepped aside (cgroup-unified.c): it goes when that has ended */
 		if (cgroup_open(s->host, path, &caller, NULL) == 0 && cgroup_populated(&caller, &populated) == 0 && !populated)
 			cgroup_remove(&caller, 0);

@@ -9,8 +9,12 @@
 
 #include "host/cgroup.h"
 
-/* Where a caller goes that must leave its own group (unified): "caller.<pid>". */
+/* Where a caller goes that must leave its own group (unified): "caller.<pid>" in fcnode's root, or at the top CGROUP_TOP_PREFIX before it. */
 #define CGROUP_CALLER "caller."
+/* Is this group, by its path, one that a caller stepped aside into? */
+bool cgroup_is_caller(const struct cgroup_host *h, const char *path);
+/* Undo it: take the controllers back, return to the group this process came from, remove what it made. Where groups are left, nothing. */
+void cgroup_unified_step_back(const struct cgroup_host *h);
 
 /* A spec's limits, or an inner level's (then spec is NULL: no strings, io, files). */
 struct cgroup_wish {
@@ -39,6 +43,8 @@ void cgroup_hybrid_usage(const struct cgroup *cg, struct cgroup_usage *ret);
 /* The memory failure counter of the group at this path ("tenant/function"), or 0. */
 uint64_t cgroup_unified_oom_count(const struct cgroup_host *h, const char *path);
 uint64_t cgroup_hybrid_oom_count(const struct cgroup_host *h, const char *path);
+/* The same of fcnode's root and everything above it. */
+uint64_t cgroup_unified_oom_above(const struct cgroup_host *h);
 
 /* Hybrid: memory+swap ever was at its limit here (kernels that do not count its failures). */
 bool cgroup_hybrid_at_limit(const struct cgroup_host *h, const char *path);

@@ -275,6 +275,7 @@ static void oom_read(const struct cgroup *cg, int first, struct cgroup_oom_mark 
 			m->count[m->levels] = oom_count(cg->host, path);
 		m->levels++;
 	} while (m->levels < CGROUP_LEVELS_MAX && cgroup_path_up(path));
+	m->above = cg->host->mode == CGROUP_UNIFIED ? cgroup_unified_oom_above(cg->host) : cgroup_hybrid_oom_count(cg->host, "");
 }
 
 void cgroup_oom_mark(const struct cgroup *cg, struct cgroup_oom_mark *mark) { oom_read(cg, 1, mark); }
@@ -303,14 +304,14 @@ int cgroup_oom_level(const struct cgroup *cg, const struct cgroup_oom_mark *befo
 		return CGROUP_OOM_NONE;
 	oom_read(cg, 0, &now);
 	int level = cgroup_oom_blame(before->count, now.count, now.levels, u.oom_kills);
-	if (level != CGROUP_OOM_HOST || cg->host->mode != CGROUP_HYBRID)
+	if (level != CGROUP_OOM_HOST)
 		return level;
 	char path[CGROUP_PATH_MAX];
 	str_copy(path, sizeof(path), cg->path);
-	for (int i = 0; i < now.levels; i++, cgroup_path_up(path))
+	for (int i = 0; i < now.levels && cg->host->mode == CGROUP_HYBRID; i++, cgroup_path_up(path))
 		if (cgroup_hybrid_at_limit(cg->host, path))
 			return i;
-	return CGROUP_OOM_HOST;
+	return now.above > before->above ? CGROUP_OOM_ABOVE : CGROUP_OOM_HOST;
 }
 
 /* ---- removal ---------------------------------------------------------- */

@@ -20,6 +20,8 @@
 #include "base/fd.h"
 #include "base/str.h"
 
+enum { ABOVE_MAX = 32 }; /* levels above fcnode's root that are looked at */
+
 /* A limit as the kernel takes it; UINT64_MAX lifts it. */
 static int emit_max(cgroup_emit *emit, void *arg, enum cgroup_controller c, const char *file, uint64_t v)
 {
@@ -165,6 +167,21 @@ uint64_t cgroup_unified_oom_count(const struct cgroup_host *h, const char *path)
 	return v;
 }
 
+/* Ends where the tree does: its real root, and what lies above a mount's root, have no such file. */
+uint64_t cgroup_unified_oom_above(const struct cgroup_host *h)
+{
+	char rel[3 * ABOVE_MAX + 32] = "", text[1024];
+	uint64_t sum = h->top ? 0 : cgroup_unified_oom_count(h, ""), v;
+	for (int i = 0; i < ABOVE_MAX; i++) {
+		snprintf(rel + 3 * i, sizeof(rel) - 3 * (size_t)i, "memory.events.local");
+		if (fd_read_file_at(h->v2_fd, rel, text, sizeof(text)) < 0)
+			break;
+		sum += cgroup_stat_get(text, "oom", &v) ? v : 0;
+		memcpy(rel + 3 * i, "../", 3);
+	}
+	return sum;
+}
+
 static void subtree_text(unsigned mask, char *out, size_t size)
 {
 	size_t n = 0;
@@ -180,9 +197,19 @@ static void subtree_text(unsigned mask, char *out, size_t size)
  * processes itself (all but the tree's root). When we are the only one there,
  * step aside into a child of it; otherwise it is not ours to move the others.
  */
+static void caller_name(const struct cgroup_host *h, char *out, size_t size)
+{
+	snprintf(out, size, "%s" CGROUP_CALLER "%d", h->top ? CGROUP_TOP_PREFIX : CGROUP_ROOT "/", (int)getpid());
+}
+
+bool cgroup_is_caller(const struct cgroup_host *h, const char *path)
+{
+	return str_starts(path, h->top ? CGROUP_TOP_PREFIX CGROUP_CALLER : CGROUP_CALLER);
+}
+
 static int step_aside(const struct cgroup_host *h, struct err *err)
 {
-	char procs[256], name[64], self[32];
+	char procs[256], name[80], self[32];
 	int n = snprintf(self, sizeof(self), "%d\n", (int)getpid());
 	ssize_t len = fd_read_file_at(h->v2_fd, "cgroup.procs", procs, sizeof(procs));
 
@@ -192,12 +219,53 @@ static int step_aside(const struct cgroup_host *h, struct err *err)
 		return err_hint(err, "start it alone in a delegated group: "
 				"systemd-run --user --scope -p Delegate=yes COMMAND");
 	}
-	snprintf(name, sizeof(name), CGROUP_ROOT "/" CGROUP_CALLER "%d", (int)getpid());
+	caller_name(h, name, sizeof(name));
 	if (mkdirat(h->v2_fd, name, 0755) < 0 && errno != EEXIST)
-		return err_set(err, errno, "make the group %s/caller.%d", h->v2_path, (int)getpid());
+		return err_set(err, errno, "step aside into the group %s (from where %s is)", name, h->v2_path);
 	strcat(name, "/cgroup.procs");
 	int r = fd_write_file_at(h->v2_fd, name, "0");
-	return r < 0 ? err_set(err, -r, "move into the group %s/caller.%d", h->v2_path, (int)getpid()) : 0;
+	return r < 0 ? err_set(err, -r, "step aside into the group %s (from where %s is)", name, h->v2_path) : 0;
+}
+
+/* Directories in this one, of which a cgroup's link count tells. */
+static long children(int fd, const char *rel)
+{
+	struct stat st;
+	return fstatat(fd, rel, &st, AT_SYMLINK_NOFOLLOW) == 0 ? (long)st.st_nlink - 2 : -1;
+}
+
+/* Take every controller back from the groups below. */
+static int take_back(int fd, const char *rel)
+{
+	char text[512], out[600];
+	size_t n = 0;
+	if (fd_read_file_at(fd, rel, text, sizeof(text)) < 0)
+		return -EIO;
+	char *save;
+	for (char *c = strtok_r(text, " \n", &save); c && n + strlen(c) + 3 < sizeof(out); c = strtok_r(NULL, " \n", &save))
+		n += (size_t)snprintf(out + n, sizeof(out) - n, "%s-%s", n ? " " : "", c);
+	return n ? fd_write_file_at(fd, rel, out) : 0;
+}
+
+/*
+ * A process in the group that controllers were handed down from is what the
+ * kernel refuses, so they go first; that would lift limits, so only when the
+ * group that was stepped into is the last one.
+ */
+void cgroup_unified_step_back(const struct cgroup_host *h)
+{
+	char name[80];
+	caller_name(h, name, sizeof(name));
+	if (faccessat(h->v2_fd, name, F_OK, 0) < 0)
+		return;
+	if (children(h->v2_fd, ".") != 1 || (!h->top && children(h->v2_fd, CGROUP_ROOT) != 1))
+		return;
+	if (!h->top && take_back(h->v2_fd, CGROUP_ROOT "/cgroup.subtree_control") < 0)
+		return;
+	if (take_back(h->v2_fd, "cgroup.subtree_control") < 0 || fd_write_file_at(h->v2_fd, "cgroup.procs", "0") < 0)
+		return;
+	if (unlinkat(h->v2_fd, name, AT_REMOVEDIR) == 0 && !h->top)
+		unlinkat(h->v2_fd, CGROUP_ROOT, AT_REMOVEDIR);
 }
 
 static int enable_level(const struct cgroup_host *h, const char *rel, const char *text, struct err *err)

@@ -71,8 +71,11 @@ struct cgroup_usage {
 	bool have_cpu, have_memory, have_peak, have_oom, have_io;
 };
 
-/* Which level's memory limit fired: 0 the leaf, 1 its parent, ...; CGROUP_OOM_HOST: none of ours; CGROUP_OOM_NONE: no OOM. */
-enum { CGROUP_OOM_NONE = -1, CGROUP_OOM_HOST = -2 };
+/*
+ * Which level's memory limit fired: 0 the leaf, 1 its parent, ...; CGROUP_OOM_NONE: no OOM; CGROUP_OOM_ABOVE: the limit of
+ * fcnode's root or of a group above it (a service's MemoryMax); CGROUP_OOM_HOST: no limit that can be seen, the host itself.
+ */
+enum { CGROUP_OOM_NONE = -1, CGROUP_OOM_HOST = -2, CGROUP_OOM_ABOVE = -3 };
 
 /*
  * Find the hierarchies; changes nothing. `root` is the absolute cgroup
@@ -89,6 +92,8 @@ enum { CGROUP_OOM_NONE = -1, CGROUP_OOM_HOST = -2 };
  */
 #define CGROUP_ROOT_TOP "/"
 int cgroup_host_init(struct cgroup_host *h, const char *root, struct err *err);
+
+/* Also goes back to the group that this process was in, if it had to step aside (cgroup-unified.c) and nothing is left there. */
 void cgroup_host_fini(struct cgroup_host *h);
 
 /* Make the leaf `path` with these limits (the cgroup, device, io and cgroup_file parts of the spec). -EEXIST when it is there already. */
@@ -156,6 +161,7 @@ int cgroup_usage(const struct cgroup *cg, struct cgroup_usage *ret);
  * and compare after the end: see CGROUP_OOM_* above. */
 struct cgroup_oom_mark {
 	uint64_t count[CGROUP_LEVELS_MAX]; /* [0] the leaf */
+	uint64_t above;                    /* fcnode's root and what is above it */
 	int levels;
 };
 void cgroup_oom_mark(const struct cgroup *cg, struct cgroup_oom_mark *mark);

@@ -31,7 +31,6 @@
 
 enum {
 	RO = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
-	CPU_PERIOD_US = 100000,
 	ROOT_BYTES = 1 << 20, ROOT_INODES = 256, /* links and mount points, nothing else */
 	DEV_BYTES = 64 << 10,
 	SHM_BYTES = 64 << 20,
@@ -335,8 +334,8 @@ static void add_limits(struct plan *p, const struct function_wish *w)
 		c->swap_bytes = w->limits.swap_bytes;
 	}
 	if (w->limits.cpu_milli) {
-		c->cpu_period_us = CPU_PERIOD_US;
-		c->cpu_quota_us = (uint64_t)w->limits.cpu_milli * CPU_PERIOD_US / 1000;
+		c->cpu_period_us = WISH_CPU_PERIOD_US;
+		c->cpu_quota_us = (uint64_t)w->limits.cpu_milli * WISH_CPU_PERIOD_US / 1000;
 	}
 	c->pids = w->limits.pids;
 }

@@ -34,6 +34,7 @@ enum {
 	WISH_UID_INSIDE = 1000, /* the payload's user and group id inside, in both id modes */
 	WISH_RANGE = 65536,     /* ids of a tenant's range */
 	WISH_PIDS = 512,        /* default of limits.pids */
+	WISH_CPU_PERIOD_US = 100000, /* of the cpu limit; one for all levels, so that they can be compared */
 	WISH_CHANNEL_FD = 3,    /* where the native runtimes find their channel (FC_CHANNEL_FD) */
 	WISH_ETC_BINDS_MAX = 32,
 };

@@ -488,6 +488,13 @@ static void unified_counts(void **unused)
 	assert_int_equal(pids[0], 12);
 	assert_int_equal(pids[1], 14);
 	assert_int_equal(cgroup_oom_level(&cg, &mark), CGROUP_OOM_HOST);
+	put("fcnode", "memory.events.local", "oom 1\n"); /* fcnode's root, and the group that it is in */
+	assert_int_equal(cgroup_oom_level(&cg, &mark), CGROUP_OOM_ABOVE);
+	cgroup_oom_mark(&cg, &mark);
+	assert_int_equal(mark.above, 1);
+	assert_int_equal(cgroup_oom_level(&cg, &mark), CGROUP_OOM_HOST);
+	put("", "memory.events.local", "oom 2\n");
+	assert_int_equal(cgroup_oom_level(&cg, &mark), CGROUP_OOM_ABOVE);
 	put("fcnode/t", "memory.events.local", "oom 5\n");
 	assert_int_equal(cgroup_oom_level(&cg, &mark), 1);
 	put("fcnode/t/leaf", "memory.events.local", "oom 1\n");

@@ -85,6 +85,10 @@ static void bad_values_are_named(void **state)
 		{ "--runtime-image", "python3=", "no image" },
 		{ "--max-memory", "1", "outside" },
 		{ "--max-cpu", "0.5", "--default-cpu is more" },
+		{ "--tenant-memory", "15M", "less than 16M" },
+		{ "--node-memory", "4096", "--node-memory: less than 16M" },
+		{ "--tenant-cpu", "0.009", "less than 0.01" },
+		{ "--node-pids", "15", "less than 16" },
 		{ "--tenant-id-base", "65537", "not a multiple" },
 		{ "--tenant-id-base", "4294901760", "leaves no room" },
 		{ "--max-timeout", "25h", "outside" },
@@ -99,6 +103,27 @@ static void bad_values_are_named(void **state)
 		if (r >= 0 || !strstr(err.text, bad[i].says))
 			fail_msg("%s %s: %s", bad[i].option, bad[i].value, r < 0 ? err.text : "taken");
 	}
+}
+
+static void a_function_can_have_the_least_of_three(void **state)
+{
+	struct config *c = fresh();
+	struct err err;
+	const char *name;
+	(void)state;
+	assert_int_equal(load(c, &err, "--max-memory", "4G", NULL), 0);
+	assert_int_equal(config_ceiling(c, CONFIG_MEMORY, &name), 4ull << 30);
+	assert_string_equal(name, "max-memory");
+	c = fresh();
+	assert_int_equal(load(c, &err, "--tenant-memory", "1G", "--node-memory", "1G", "--node-cpu", "0.5", NULL), 0);
+	assert_int_equal(config_ceiling(c, CONFIG_MEMORY, &name), 1 << 30);
+	assert_string_equal(name, "tenant-memory");
+	assert_int_equal(config_ceiling(c, CONFIG_CPU, &name), 500);
+	assert_string_equal(name, "node-cpu");
+	assert_int_equal(config_ceiling(c, CONFIG_PIDS, NULL), c->max_pids);
+	c = fresh();
+	assert_true(load(c, &err, "--tenant-memory", "2G", "--node-memory", "1G", NULL) < 0);
+	assert_non_null(strstr(err.text, "--tenant-memory is more than --node-memory"));
 }
 
 static void operands_are_refused(void **state)
@@ -212,6 +237,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults_are_sound),
 		cmocka_unit_test(bad_values_are_named),
+		cmocka_unit_test(a_function_can_have_the_least_of_three),
 		cmocka_unit_test(operands_are_refused),
 		cmocka_unit_test(command_line_wins_and_lists_join),
 		cmocka_unit_test(runtimes_choose_images),
