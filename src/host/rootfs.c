@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,17 +16,29 @@ void rootfs_close_trees(struct rootfs_trees *t)
 }
 
 /*
+ * A copy of a shared mount (on a host with systemd: each) is its peer: what the
+ * sandbox mounts below would show on the host, and pivot_root(2) refuses it
+ * (mount_namespaces(7)). The child's own namespace is made private by itself
+ * (sandbox/mounts.c); these copies are not in it yet.
+ *
  * Show the tree's files with the owners they have, seen from the sandbox. A
  * file system that cannot be idmapped (9p, an overlay) shows them as owned by
  * nobody instead: what may be read or run does not change, so the start goes on.
  */
-static int idmap(int fd, const struct spec *spec, uint32_t flags, int userns_fd)
+static int set_attributes(int fd, const struct spec *spec, uint32_t flags, int userns_fd)
 {
-	struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)userns_fd };
-	if ((spec->features_off >> SYS_IDMAP) & 1)
-		return 0;
-	int r = sys_mount_setattr(fd, flags & SPEC_TREE_RECURSIVE ? AT_RECURSIVE : 0, &attr);
-	return r == -EINVAL ? 0 : r;
+	unsigned how = spec->rootfs_propagation == MS_SLAVE || spec->rootfs_propagation == MS_SHARED ? MS_SLAVE : MS_PRIVATE;
+	unsigned recursive = flags & SPEC_TREE_RECURSIVE ? AT_RECURSIVE : 0;
+	struct mount_attr attr = { .propagation = how };
+	if ((flags & SPEC_TREE_IDMAP) && userns_fd >= 0 && !((spec->features_off >> SYS_IDMAP) & 1)) {
+		attr.attr_set = MOUNT_ATTR_IDMAP;
+		attr.userns_fd = (uint64_t)userns_fd;
+	}
+	int r = sys_mount_setattr(fd, recursive, &attr);
+	if (r != -EINVAL || !attr.attr_set)
+		return r;
+	attr = (struct mount_attr){ .propagation = how };
+	return sys_mount_setattr(fd, recursive, &attr);
 }
 
 /*
@@ -81,10 +94,10 @@ int rootfs_open_trees(const struct spec *spec, int userns_fd, struct rootfs_tree
 		if (fd == -EPERM && index == 0)
 			return 1;
 		int r = fd;
-		if (fd >= 0 && (tree->flags & SPEC_TREE_IDMAP) && userns_fd >= 0)
-			r = idmap(fd, spec, tree->flags, userns_fd);
+		if (fd >= 0)
+			r = set_attributes(fd, spec, tree->flags, userns_fd);
 		if (r < 0) {
-			r = err_set(err, -r, "%s %s", fd < 0 ? "open" : "idmap", path);
+			r = err_set(err, -r, "%s %s", fd < 0 ? "open" : "set the attributes of a copy of", path);
 			if (fd >= 0)
 				close(fd);
 			rootfs_close_trees(&t);

@@ -265,3 +265,19 @@ load lib
 	done
 	fc run --bundle "$B" "$ID-+._x"
 }
+
+# what systemd makes of every mount of its hosts; here in a mount namespace of the test's own
+@test "on a host whose mounts are shared, no mount of a container shows outside" {
+	local propagation
+	script 'mount -t tmpfs none /tmp && echo mounted'
+	for propagation in '' private slave shared; do
+		config ".linux.rootfsPropagation = \"${propagation:-rprivate}\""
+		[[ -n $propagation ]] || config 'del(.linux.rootfsPropagation)'
+		config '.process.capabilities |= with_entries(.value += ["CAP_SYS_ADMIN"])'
+		run -0 unshare --mount --propagation shared sh -c '
+			mount --bind "$1" "$1" && before=$(wc -l </proc/self/mountinfo) && shift && "$@" || exit
+			test "$(wc -l </proc/self/mountinfo)" = "$before" || { echo "outside:"; tail -n 3 /proc/self/mountinfo; exit 9; }' \
+			sh "$B" "$FC_BUILD/fc-run" --root "$STATE" run --bundle "$B" "$ID"
+		[[ $output == mounted ]]
+	done
+}
