@@ -13,3 +13,4 @@ include tests/agent/local.mk
 include tests/oci/local.mk
 include tests/sandbox/local.mk
 include tests/images/local.mk
+include tests/v2/local.mk

@@ -27,7 +27,7 @@ const struct opt config_options[] = {
 	{ "state-dir", 0, OPT_STR, AT(state_dir), "DIR", "functions, layers, records (" FC_STATEDIR ")", NULL, 0, 0 },
 	{ "runtime-dir", 0, OPT_STR, AT(runtime_dir), "DIR", "sockets and what need not survive (" FC_RUNTIMEDIR ")", NULL, 0, 0 },
 	{ "socket", 's', OPT_STR, AT(socket), "PATH", "the API's Unix socket (agent.sock in the runtime directory)", NULL, 0, 0 },
-	{ "cgroup-root", 0, OPT_STR, AT(cgroup_root), "DIR", "cgroup directory to live under (the host's root)", NULL, 0, 0 },
+	{ "cgroup-root", 0, OPT_STR, AT(cgroup_root), "DIR", "cgroup directory to live under, or \"own\": the agent's own group (the host's root)", NULL, 0, 0 },
 	{ "image", 0, OPT_LIST, AT(image_text), "NAME=DIR", "a root file system for functions; \"host\" is always there; again for more", NULL, 0, 0 },
 	{ "runtime-image", 0, OPT_LIST, AT(runtime_image_text), "RUNTIME=IMAGE", "image of a runtime's functions (the one of its name, else host)", NULL, 0, 0 },
 	{ "", 0, OPT_NOTE, 0, NULL, "Who", NULL, 0, 0 },

@@ -28,6 +28,7 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "host/probe.h"
 
 enum { DOCTOR_MAX_MS = 60000, REPORT_MAX = 1 << 20 };
@@ -103,11 +104,24 @@ static void row_images(const struct keeper *k, struct probe_report *r)
 
 /* ---- the child ---------------------------------------------------------------- */
 
+/* The directory that fcnode's root is in: "own" (fc-agent.conf(5)) was the group of keeper at its start, not of its child. */
+static const char *cgroup_dir(const struct keeper *k, char *out, size_t size)
+{
+	if (!k->config->cgroup_root)
+		return NULL;
+	str_copy(out, size, k->cgroups.v2_path);
+	char *slash = strrchr(out, '/');
+	if (k->cgroups.mode == CGROUP_UNIFIED && slash)
+		*slash = '\0';
+	return k->cgroups.mode == CGROUP_UNIFIED ? out : k->config->cgroup_root;
+}
+
 static int probe_and_write(const struct keeper *k, int report_fd)
 {
 	static struct probe_report report; /* large, and the child ends after it */
 	autobuf struct buf text = BUF_INIT(REPORT_MAX);
-	probe_host(&report, &(struct probe_opts){ .state_dir = k->config->state_dir, .cgroup_root = k->config->cgroup_root,
+	char dir[sizeof(k->cgroups.v2_path)];
+	probe_host(&report, &(struct probe_opts){ .state_dir = k->config->state_dir, .cgroup_root = cgroup_dir(k, dir, sizeof(dir)),
 						  .cgroup_path = k->group });
 	row_groups(k, &report);
 	row_instances(k, &report);

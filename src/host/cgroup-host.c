@@ -200,11 +200,12 @@ static void describe(struct cgroup_host *h, const char *dir)
 static int place_unified(struct cgroup_host *h, const struct cgroup_mount *m, const char *root, struct err *err)
 {
 	char dir[512];
+	bool own_root = root && strcmp(root, CGROUP_ROOT_OWN) == 0;
 	if (h->top) {
 		str_copy(dir, sizeof(dir), m->point);
-	} else if (root) {
+	} else if (root && !own_root) {
 		str_copy(dir, sizeof(dir), root);
-	} else if (geteuid() == 0 && is_real_root(h->v2_fd)) {
+	} else if (!own_root && geteuid() == 0 && is_real_root(h->v2_fd)) {
 		str_copy(dir, sizeof(dir), m->point);
 	} else {
 		char own[256];
@@ -216,7 +217,7 @@ static int place_unified(struct cgroup_host *h, const struct cgroup_mount *m, co
 	}
 	int fd = open_mount(dir, true);
 	if (fd < 0 && root && !h->top) {
-		err_set(err, -fd, "use %s as the cgroup root", root);
+		err_set(err, -fd, "use %s as the cgroup root", dir);
 		return err_hint(err, "give an existing directory of a cgroup2 mount");
 	}
 	if (fd < 0) {
@@ -230,7 +231,7 @@ static int place_unified(struct cgroup_host *h, const struct cgroup_mount *m, co
 	if (!h->writable)
 		snprintf(h->why, sizeof(h->why), "%.150s is not writable for uid %d (not delegated, or mounted read-only)", dir, (int)geteuid());
 	if (root && !h->top && !h->writable)
-		return err_set(err, EACCES, "make groups in %s", root);
+		return err_set(err, EACCES, "make groups in %s", dir);
 	return 0;
 }
 
@@ -310,7 +311,7 @@ int cgroup_host_init(struct cgroup_host *h, const char *root, struct err *err)
 	int r;
 	if (v1) {
 		h->mode = CGROUP_HYBRID;
-		if (root && !h->top) {
+		if (root && !h->top && strcmp(root, CGROUP_ROOT_OWN) != 0) {
 			err_set(err, EINVAL, "use %s as the cgroup root", root);
 			r = err_hint(err, "a root can be chosen on unified hosts only; here the controllers are on cgroup v1");
 		} else {

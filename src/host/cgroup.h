@@ -89,8 +89,12 @@ enum { CGROUP_OOM_NONE = -1, CGROUP_OOM_HOST = -2, CGROUP_OOM_ABOVE = -3 };
  * empty leaf that exists already is taken over, and cgroup_remove() removes,
  * above the leaf, only levels that were made through this interface (their
  * directories carry the set-group-ID bit).
+ * CGROUP_ROOT_OWN: the group that this process is in, also for the superuser (a
+ * service with Delegate=yes); on hybrid hosts, where v1 controllers are not
+ * delegated, the default.
  */
 #define CGROUP_ROOT_TOP "/"
+#define CGROUP_ROOT_OWN "own"
 int cgroup_host_init(struct cgroup_host *h, const char *root, struct err *err);
 
 /* Also goes back to the group that this process was in, if it had to step aside (cgroup-unified.c) and nothing is left there. */

@@ -1,7 +1,7 @@
 # check-kernel: the kernel behaviours the code leans on, one small program each (root; exit 77 skips with a
 # reason, which FC_TEST_STRICT=1 makes a failure). A program adds its name to KERNEL.
 KERNEL =
-noinst_HEADERS += %D%/kernel-test.h %D%/mount-test.h
+noinst_HEADERS += %D%/kernel-test.h %D%/cgroup-test.h %D%/mount-test.h
 KERNEL_LDADD = libhost.a libspec.a libbase.a
 
 KERNEL += %D%/ambient-unmapped
