@@ -28,7 +28,6 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "base/str.h"
 #include "host/probe.h"
 
 enum { DOCTOR_MAX_MS = 60000, REPORT_MAX = 1 << 20 };
@@ -107,13 +106,7 @@ static void row_images(const struct keeper *k, struct probe_report *r)
 /* The directory that fcnode's root is in: "own" (fc-agent.conf(5)) was the group of keeper at its start, not of its child. */
 static const char *cgroup_dir(const struct keeper *k, char *out, size_t size)
 {
-	if (!k->config->cgroup_root)
-		return NULL;
-	str_copy(out, size, k->cgroups.v2_path);
-	char *slash = strrchr(out, '/');
-	if (k->cgroups.mode == CGROUP_UNIFIED && slash)
-		*slash = '\0';
-	return k->cgroups.mode == CGROUP_UNIFIED ? out : k->config->cgroup_root;
+	return cgroup_host_dir(&k->cgroups, out, size) == 0 ? out : k->config->cgroup_root;
 }
 
 static int probe_and_write(const struct keeper *k, int report_fd)

@@ -132,7 +132,7 @@ static void answer_exited(struct kinstance *i, int status)
 		if (cgroup_usage(&i->sandbox.cgroup, &usage) == 0)
 			put_usage(e, &usage);
 		int level = cgroup_oom_level(&i->sandbox.cgroup, &i->sandbox.oom_mark);
-		e->oom_level = level < CGROUP_OOM_HOST || level > 16 ? CGROUP_OOM_NONE : level;
+		e->oom_level = level < CGROUP_OOM_ABOVE || level > 16 ? CGROUP_OOM_NONE : level;
 	}
 	i->k->counter[MSG_COUNT_exits]++;
 	serve_send(i->k, &m, NULL, 0);

@@ -131,7 +131,8 @@ int oci_cgroup(struct oci *o, struct cgroup *ret, struct err *err)
 	if (!o->state.cgroup[0])
 		return -ENOENT;
 	if (!o->host_ready) {
-		int r = cgroup_host_init(&o->host, o->state.cgroup_at_root ? CGROUP_ROOT_TOP : NULL, err);
+		const char *root = o->state.cgroup_root[0] ? o->state.cgroup_root : NULL; /* where create lived, not we */
+		int r = cgroup_host_init(&o->host, o->state.cgroup_at_root ? CGROUP_ROOT_TOP : root, err);
 		if (r < 0)
 			return r;
 		o->host_ready = true;
@@ -172,6 +173,13 @@ int oci_kill_wait(struct oci *o, struct err *err)
 	return 0;
 }
 
+static bool keep(const char *path, void *arg)
+{
+	(void)path;
+	(void)arg;
+	return false;
+}
+
 static int remove_cgroup(struct oci *o, struct err *err)
 {
 	struct cgroup cg = CGROUP_INIT;
@@ -183,6 +191,8 @@ static int remove_cgroup(struct oci *o, struct err *err)
 	cgroup_kill(&cg); /* what is left when its pid namespace was not its own */
 	r = cgroup_remove(&cg, OCI_KILL_WAIT_MS);
 	cgroup_fini(&cg);
+	if (r == 0 && o->state.cgroup_root[0]) /* create may have had to step aside there, and has ended since */
+		cgroup_sweep(&o->host, keep, NULL, NULL);
 	return r < 0 && r != -ENOENT ? err_set(err, -r, "remove the cgroup %s", o->state.cgroup) : 0;
 }
 

@@ -6,6 +6,7 @@
  * before a process exists its state names the cgroup, so that a create that
  * was killed half-way can be cleaned up by `delete --force`.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -216,6 +217,9 @@ static int choose_cgroup(struct oci *o, struct err *err)
 	if (r < 0)
 		return err_wrap(err, "find the host's cgroups");
 	o->host_ready = true;
+	r = cgroup_host_dir(&o->host, o->state.cgroup_root, sizeof(o->state.cgroup_root));
+	if (r < 0 && r != -ENOENT)
+		return err_set(err, -r, "note where the cgroup of container %s is", o->dir.id);
 	if (!o->host.writable && !wants_limits(s)) {
 		o->state.cgroup[0] = '\0'; /* nothing to limit with, and nothing was asked */
 		return 0;

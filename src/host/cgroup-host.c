@@ -196,6 +196,16 @@ static void describe(struct cgroup_host *h, const char *dir)
 		str_copy(h->v2_path, sizeof(h->v2_path), "(long path)/" CGROUP_ROOT);
 }
 
+int cgroup_host_dir(const struct cgroup_host *h, char *out, size_t size)
+{
+	if (h->mode != CGROUP_UNIFIED || h->top)
+		return -ENOENT;
+	if (h->v2_path[0] != '/' || !str_copy(out, size, h->v2_path))
+		return -ENAMETOOLONG;
+	out[strlen(out) - (sizeof("/" CGROUP_ROOT) - 1)] = '\0';
+	return 0;
+}
+
 /* Unified: which directory fcnode's root goes into. */
 static int place_unified(struct cgroup_host *h, const struct cgroup_mount *m, const char *root, struct err *err)
 {

@@ -97,6 +97,13 @@ enum { CGROUP_OOM_NONE = -1, CGROUP_OOM_HOST = -2, CGROUP_OOM_ABOVE = -3 };
 #define CGROUP_ROOT_OWN "own"
 int cgroup_host_init(struct cgroup_host *h, const char *root, struct err *err);
 
+/*
+ * The directory to give as `root` for finding the same groups from another one
+ * (the default depends on where the caller lives): 0; -ENOENT where there is
+ * nothing to give (hybrid, CGROUP_ROOT_TOP); -ENAMETOOLONG.
+ */
+int cgroup_host_dir(const struct cgroup_host *h, char *out, size_t size);
+
 /* Also goes back to the group that this process was in, if it had to step aside (cgroup-unified.c) and nothing is left there. */
 void cgroup_host_fini(struct cgroup_host *h);
 

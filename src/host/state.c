@@ -197,7 +197,7 @@ int state_each(const char *root, int (*fn)(struct state_dir *d, void *arg), void
 struct raw_state {
 	int64_t pid, start_time, owner;
 	bool created, cgroup_at_root;
-	const char *comm, *bundle, *rootfs, *created_at, *cgroup;
+	const char *comm, *bundle, *rootfs, *created_at, *cgroup, *cgroup_root;
 	json_t *annotations;
 };
 
@@ -211,6 +211,7 @@ static const struct json_field fields[] = {
 	{ "rootfs", JF_STR, AT(rootfs), true, 0, 0 },
 	{ "created", JF_STR, AT(created_at), true, 0, 0 },
 	{ "cgroup", JF_STR, AT(cgroup), true, 0, 0 },
+	{ "cgroupRoot", JF_STR, AT(cgroup_root), false, 0, 0 },
 	{ "cgroupAtRoot", JF_BOOL, AT(cgroup_at_root), true, 0, 0 },
 	{ "owner", JF_INT, AT(owner), true, 0, UINT32_MAX },
 	{ "annotations", JF_OBJECT, AT(annotations), false, 0, 0 },
@@ -219,10 +220,10 @@ static const struct json_field fields[] = {
 
 int state_write(const struct state_dir *d, const struct state *s, struct err *err)
 {
-	autojson json_t *j = json_pack("{s:i, s:I, s:b, s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:O*}",
+	autojson json_t *j = json_pack("{s:i, s:I, s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:O*}",
 		"pid", (int)s->pid, "startTime", (json_int_t)s->start_time, "ready", s->created,
 		"comm", s->comm, "bundle", s->bundle, "rootfs", s->rootfs, "created", s->created_at,
-		"cgroup", s->cgroup, "cgroupAtRoot", s->cgroup_at_root, "owner", (json_int_t)s->owner,
+		"cgroup", s->cgroup, "cgroupRoot", s->cgroup_root, "cgroupAtRoot", s->cgroup_at_root, "owner", (json_int_t)s->owner,
 		"annotations", s->annotations);
 	autofree char *text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
 	if (!text) {
@@ -245,6 +246,7 @@ static int copy_fields(struct state *s, const struct raw_state *raw)
 	fits = str_copy(s->rootfs, sizeof(s->rootfs), raw->rootfs) && fits;
 	fits = str_copy(s->created_at, sizeof(s->created_at), raw->created_at) && fits;
 	fits = str_copy(s->cgroup, sizeof(s->cgroup), raw->cgroup) && fits;
+	fits = str_copy(s->cgroup_root, sizeof(s->cgroup_root), raw->cgroup_root ? raw->cgroup_root : "") && fits;
 	s->annotations = json_incref(raw->annotations);
 	return fits ? 0 : -EINVAL;
 }

@@ -45,6 +45,7 @@ struct state {
 	char rootfs[STATE_PATH_MAX];
 	char created_at[64];             /* RFC 3339, UTC, nanoseconds */
 	char cgroup[STATE_PATH_MAX];     /* as given to cgroup_open(); "" for none */
+	char cgroup_root[STATE_PATH_MAX]; /* unified: the directory that fcnode's root is in; "": the default */
 	bool cgroup_at_root;             /* cgroup counts from the mount's root, not from fcnode's */
 	uid_t owner;
 	json_t *annotations;             /* object or NULL */

@@ -116,7 +116,7 @@ static void file_round_trip(void **unused)
 	struct err err = ERR_INIT;
 	struct state s = { .pid = 42, .start_time = 1234567890123ull, .created = true, .comm = "fc-sandbox",
 			   .bundle = "/b", .rootfs = "/b/rootfs", .created_at = "2026-01-01T00:00:00.000000001Z",
-			   .cgroup = "oci/c2", .cgroup_at_root = true, .owner = 1000 };
+			   .cgroup = "oci/c2", .cgroup_root = "/sys/fs/cgroup/a.slice", .cgroup_at_root = true, .owner = 1000 };
 	struct state t = { 0 };
 
 	assert_int_equal(state_dir_make(root, "c2", &d, &err), 0);
@@ -131,6 +131,7 @@ static void file_round_trip(void **unused)
 	assert_string_equal(t.rootfs, s.rootfs);
 	assert_string_equal(t.created_at, s.created_at);
 	assert_string_equal(t.cgroup, s.cgroup);
+	assert_string_equal(t.cgroup_root, s.cgroup_root);
 	assert_true(json_equal(t.annotations, s.annotations));
 
 	autojson json_t *j = state_to_json(&d, &t, STATE_STOPPED, "1.2.0");

