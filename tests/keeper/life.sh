@@ -15,6 +15,8 @@ skip() {
 [[ $(id -u) == 0 ]] || skip "needs root"
 command -v curl >/dev/null || skip "needs curl"
 
+scale=${FC_TEST_TIME_SCALE:-1} # where all is slower (tests/vm)
+ulimit -n 20000 # what is refused for too few descriptors does not depend on the machine
 work=$(mktemp -d /var/tmp/fc-life-test.XXXXXX)
 chmod 711 "$work"
 pids=()
@@ -42,11 +44,11 @@ fail() {
 	exit 1
 }
 
-# Wait for a condition, at most ten seconds.
+# Wait for a condition, at most ten seconds, times the scale.
 until_true() {
 	local what=$1 i
 	shift
-	for ((i = 0; i < 200; i++)); do
+	for ((i = 0; i < 200 * scale; i++)); do
 		if "$@"; then return; fi
 		sleep 0.05
 	done
@@ -61,7 +63,7 @@ agent() {
 	agent=$!
 	pids+=("$agent")
 }
-api() { curl -s --max-time 20 --unix-socket "$work/$1.run/agent.sock" "${@:3}" "http://node$2"; }
+api() { curl -s --max-time $((20 * scale)) --unix-socket "$work/$1.run/agent.sock" "${@:3}" "http://node$2"; }
 healthy() { [[ $(api "$1" /healthz -o /dev/null -w '%{http_code}' || true) == 200 ]]; }
 leave() { # wait for the agent's end; its status must be this
 	local status=0

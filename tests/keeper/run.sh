@@ -61,7 +61,7 @@ pid=$!
 
 # The play writes its plan ("1..N") last.
 results=$work/state/serve/results
-for ((i = 0; i < 1200; i++)); do
+for ((i = 0; i < 1200 * ${FC_TEST_TIME_SCALE:-1}; i++)); do
 	kill -0 "$pid" 2>/dev/null || fail "keeper ended by itself"
 	if [[ -r $results ]] && grep -q '^1\.\.' "$results"; then break; fi
 	if [[ -r $results ]] && grep -q '^not ok' "$results"; then fail "a scene went wrong"; fi

@@ -74,7 +74,7 @@ status_of() {
 
 # wait_until SECONDS COMMAND...: polls, for what the kernel tells nobody
 wait_until() {
-	local deadline=$(($(date +%s%3N) + $1 * 1000))
+	local deadline=$(($(date +%s%3N) + $1 * 1000 * ${FC_TEST_TIME_SCALE:-1}))
 	shift
 	until "$@"; do
 		(($(date +%s%3N) < deadline)) || { echo "waited in vain: $*"; return 1; }
