@@ -1,10 +1,10 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # lib.sh sets and uses the rest
 # fc-run itself is ended: by a signal it takes, and by one it cannot.
 
-# Wait until a command says yes, at most five seconds.
+# Wait until a command says yes, at most five seconds, times FC_TEST_TIME_SCALE.
 soon() {
 	local tries
-	for ((tries = 0; tries < 100; tries++)); do
+	for ((tries = 0; tries < 100 * ${FC_TEST_TIME_SCALE:-1}; tries++)); do
 		if "$@"; then return 0; fi
 		read -r -t 0.05 <> <(:)
 	done
