@@ -8,25 +8,29 @@ static const char *const list_query[] = { "limit", "prefix", "nextToken", NULL }
 static const char *const invoke_query[] = { "qualifier", NULL };
 static const char *const usage_query[] = { "tenant", "functionName", "requestId", "from", "to", "limit", "nextToken", NULL };
 static const char *const logs_query[] = { "requestId", NULL };
+static const char *const grants_query[] = { "function", NULL };
 
 #define API_ROOT "/2023-03-30/functions"
 
 /* The whole API, in the order of fcnode-api(7). */
 static const struct route routes[] = {
-	{ "POST", API_ROOT, BODY_JSON, no_query, NULL, gate_create },
-	{ "GET", API_ROOT, BODY_NONE, list_query, NULL, gate_list },
-	{ "GET", API_ROOT "/{}", BODY_NONE, no_query, NULL, gate_get },
-	{ "PUT", API_ROOT "/{}", BODY_JSON, no_query, NULL, gate_update },
-	{ "DELETE", API_ROOT "/{}", BODY_NONE, no_query, NULL, gate_delete },
-	{ "GET", API_ROOT "/{}/code", BODY_NONE, no_query, NULL, gate_get_code },
-	{ "POST", API_ROOT "/{}/invocations", BODY_EVENT, invoke_query, gate_invoke_begin, gate_invoke },
-	{ "PUT", "/blobs/{}", BODY_UPLOAD, no_query, gate_put_blob_begin, gate_put_blob },
-	{ "GET", "/blobs/{}", BODY_NONE, no_query, NULL, gate_get_blob },
-	{ "GET", "/healthz", BODY_NONE, no_query, NULL, gate_healthz },
-	{ "GET", "/metrics", BODY_NONE, no_query, NULL, gate_metrics },
-	{ "GET", "/usage", BODY_NONE, usage_query, NULL, gate_usage },
-	{ "GET", "/logs", BODY_NONE, logs_query, NULL, gate_logs },
-	{ "GET", "/node/info", BODY_NONE, no_query, NULL, gate_node_info },
+	{ "POST", API_ROOT, BODY_JSON, no_query, NULL, gate_create, PERMISSION_CREATE_FUNCTION },
+	{ "GET", API_ROOT, BODY_NONE, list_query, NULL, gate_list, PERMISSION_LIST_FUNCTIONS },
+	{ "GET", API_ROOT "/{}", BODY_NONE, no_query, NULL, gate_get, PERMISSION_GET_FUNCTION },
+	{ "PUT", API_ROOT "/{}", BODY_JSON, no_query, NULL, gate_update, PERMISSION_UPDATE_FUNCTION },
+	{ "DELETE", API_ROOT "/{}", BODY_NONE, no_query, NULL, gate_delete, PERMISSION_DELETE_FUNCTION },
+	{ "GET", API_ROOT "/{}/code", BODY_NONE, no_query, NULL, gate_get_code, PERMISSION_GET_CODE },
+	{ "POST", API_ROOT "/{}/invocations", BODY_EVENT, invoke_query, gate_invoke_begin, gate_invoke, PERMISSION_INVOKE_FUNCTION },
+	{ "PUT", "/blobs/{}", BODY_UPLOAD, no_query, gate_put_blob_begin, gate_put_blob, PERMISSION_PUT_BLOB },
+	{ "GET", "/blobs/{}", BODY_NONE, no_query, NULL, gate_get_blob, PERMISSION_GET_BLOB },
+	{ "GET", "/healthz", BODY_NONE, no_query, NULL, gate_healthz, PERMISSION_NONE },
+	{ "GET", "/metrics", BODY_NONE, no_query, NULL, gate_metrics, PERMISSION_GET_METRICS },
+	{ "GET", "/usage", BODY_NONE, usage_query, NULL, gate_usage, PERMISSION_GET_USAGE },
+	{ "GET", "/logs", BODY_NONE, logs_query, NULL, gate_logs, PERMISSION_GET_LOGS },
+	{ "GET", "/node/info", BODY_NONE, no_query, NULL, gate_node_info, PERMISSION_GET_INFO },
+	{ "GET", "/node/whoami", BODY_NONE, no_query, NULL, gate_whoami, PERMISSION_NONE },
+	{ "GET", "/node/principals", BODY_NONE, no_query, NULL, gate_principals, PERMISSION_LIST_PRINCIPALS },
+	{ "GET", "/node/grants", BODY_NONE, grants_query, NULL, gate_grants, PERMISSION_LIST_GRANTS },
 };
 
 static bool pattern_matches(const char *pattern, const struct http_target *t)

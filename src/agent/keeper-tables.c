@@ -157,7 +157,7 @@ int capacity_derive(struct keeper *k, struct err *err)
 	if (setrlimit(RLIMIT_NOFILE, &lim) < 0)
 		return err_set(err, errno, "raise the limit on open files to %ju", (uintmax_t)lim.rlim_max);
 	uint64_t room = instances_in(lim.rlim_cur, FDS_RESERVED, KEEPER_FDS_PER_INSTANCE);
-	uint64_t connections = k->config->max_connections;
+	uint64_t connections = config_connections(k->config);
 	uint64_t serve = instances_in(lim.rlim_cur, FDS_RESERVED + SERVE_FDS_PER_CONNECTION * connections, SERVE_FDS_PER_INSTANCE);
 	if (serve < room)
 		room = serve;

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/auth.h"
 #include "agent/catalog.h"
 #include "agent/config.h"
 #include "agent/gate.h"
@@ -49,6 +50,7 @@ struct serve {
 	struct catalog *catalog;
 	struct meter *meter;
 	struct invocations *calls;
+	struct auth *auth;
 	struct gate *gate;
 	bool calls_drained, draining;
 };
@@ -81,8 +83,10 @@ static int come_up(struct serve *s, const struct msg_welcome *m, struct err *err
 	invocations_connect(s->calls, s->instances);
 	catalog_connect(s->catalog, s->link);
 	const struct gate_env gate = { s->base, s->config, s->catalog, s->calls, s->logs, s->meter, &s->stats, s->link,
-				       s->worker };
+				       s->worker, s->auth };
 	r = gate_new(&s->gate, &gate, take_fd(&s->listen_fd), err);
+	for (size_t i = 0; i < s->config->listens && r == 0; i++)
+		r = gate_add_tcp(s->gate, SERVE_FD_TCP + (int)i, err);
 	if (r == 0 && (r = link_ready(s->link)) != 0)
 		r = err_set(err, EPIPE, "tell keeper that serve is ready");
 	return r;
@@ -97,6 +101,36 @@ static void on_welcome(void *arg, const struct msg_welcome *m)
 	else
 		log_info("event=ready functions=%zu max_instances=%u cgroups=%s", (size_t)s->stats.functions, m->max_instances,
 			 m->cgroup_name);
+}
+
+/* keeper found the text well formed, so that only memory can be short. */
+static int read_principals(int fd, struct principals **ret, struct err *err)
+{
+	struct buf text = BUF_INIT(PRINCIPALS_FILE_MAX);
+	int r = buf_reserve(&text, PRINCIPALS_FILE_MAX);
+	if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+		r = -errno;
+	if (r == 0)
+		r = buf_read_fd(&text, fd);
+	r = r < 0 ? err_set(err, -r, "read the principals") : principals_parse(text.data ? text.data : "", text.len, ret, err);
+	if (text.data)
+		explicit_bzero(text.data, text.cap);
+	buf_fini(&text);
+	close(fd);
+	return r;
+}
+
+static void on_principals(void *arg, int fd)
+{
+	struct serve *s = arg;
+	struct principals *who;
+	struct err err = ERR_INIT;
+	if (read_principals(fd, &who, &err) < 0) {
+		log_err("event=reload error=\"%s\" action=\"the principals stay as they were; send SIGHUP again\"", err.text);
+		return;
+	}
+	auth_reload(s->auth, who);
+	log_info("event=reload principals=%zu keys=%zu", who->count, who->keys);
 }
 
 static void on_gate_idle(void *arg)
@@ -156,7 +190,7 @@ static void on_lost(void *arg, const struct err *why)
 
 static int open_all(struct serve *s, int link_fd, struct err *err)
 {
-	static const struct link_handlers handlers = { .welcome = on_welcome, .drain = on_drain, .lost = on_lost };
+	static const struct link_handlers handlers = { .welcome = on_welcome, .principals = on_principals, .drain = on_drain, .lost = on_lost };
 	if (config_serve_dir(s->config, s->dir, sizeof(s->dir)) < 0)
 		return err_set(err, ENAMETOOLONG, "name serve's directory below %s", s->config->state_dir);
 	if (mkdir(s->dir, 0700) < 0 && errno != EEXIST)
@@ -172,6 +206,11 @@ static int open_all(struct serve *s, int link_fd, struct err *err)
 		r = logs_new(&s->logs, s->config, s->writer, &s->stats, err);
 	if (r == 0)
 		r = catalog_new(&s->catalog, s->base, s->config, s->dir, s->writer, &s->stats, err);
+	struct principals *who = NULL;
+	if (r == 0)
+		r = read_principals(SERVE_FD_PRINCIPALS, &who, err);
+	if (r == 0)
+		r = auth_new(&s->auth, s->config, s->dir, who, &s->stats, err);
 	if (r == 0)
 		r = link_new(&s->link, s->base, link_fd, &handlers, s, err);
 	return r;
@@ -185,6 +224,7 @@ static void close_all(struct serve *s)
 	s->calls = invocations_free(s->calls);
 	s->catalog = catalog_free(s->catalog);
 	s->gate = gate_free(s->gate);
+	s->auth = auth_free(s->auth);
 	s->meter = meter_free(s->meter);
 	s->logs = logs_free(s->logs);
 	if (s->status == AGENT_STOPPED && s->link)

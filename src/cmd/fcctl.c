@@ -25,6 +25,8 @@ static const struct {
 	{ "logs", fcctl_logs, "print what a call wrote to stdout and stderr" },
 	{ "usage", fcctl_usage, "print the usage records as a table" },
 	{ "metrics", fcctl_metrics, "print the counters (Prometheus text)" },
+	{ "whoami", fcctl_whoami, "print whom the agent takes you for, and what you may do" },
+	{ "grants", fcctl_grants, "print who may do what to a function" },
 	{ "info", fcctl_info, "print facts and limits of the node" },
 };
 
