@@ -90,7 +90,7 @@ int acs3_date(const char *text, int64_t *ret)
 			 .tm_hour = atoi(text + 11), .tm_min = atoi(text + 14), .tm_sec = atoi(text + 17) };
 	struct tm same = tm;
 	time_t s = timegm(&same); /* makes 31 February into March: then it is no date */
-	if (same.tm_mon != tm.tm_mon || same.tm_mday != tm.tm_mday || same.tm_hour != tm.tm_hour || same.tm_min != tm.tm_min ||
+	if (tm.tm_year < 70 || same.tm_mon != tm.tm_mon || same.tm_mday != tm.tm_mday || same.tm_hour != tm.tm_hour || same.tm_min != tm.tm_min ||
 	    same.tm_sec != tm.tm_sec)
 		return -EINVAL;
 	*ret = s;
