@@ -257,7 +257,8 @@ static enum api_code check_replay(struct auth *a, const struct claims *c, const 
 	size_t at = mark_of(a, key->digest);
 	if (c->date_s <= a->before_s[at]) {
 		err_set(err, 0, "x-acs-date is not later than the last request of key '%s' before this node's agent started", key->id);
-		err_hint(err, "sign the request anew; if that does not help, a clock that this key was used with runs ahead");
+		err_hint(err, "sign the request anew; if that does not help, a clock that this key was used with ran ahead: give the "
+			      "principal another key");
 		return API_TIME_EXPIRED;
 	}
 	int n = snprintf(text, sizeof(text), "%s\n%s", key->id, c->nonce);

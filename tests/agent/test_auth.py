@@ -15,7 +15,7 @@ from acs3 import Client, date_text
 from agent import BUILD, Agent, zip_of
 
 SECRETS = {"AKci": "ci-secret-0123456789", "AKci2": "ci-other-secret-0123", "AKops": "ops-secret-0123456789", "AKb": "b-secret-0123456789ab",
-           "AKread": "read-secret-0123456789"}
+           "AKread": "read-secret-0123456789", "AKaudit": "audit-secret-012345678"}
 WHO = """
 # for tests
 principal ci
@@ -40,6 +40,11 @@ principal reader
 principal deploy
     tenant a
     allow fc:GetFunction node:ListGrants
+
+principal auditor
+    tenant b
+    allow node:ListPrincipals
+    key AKaudit {AKaudit}
 """.format(**SECRETS)
 ECHO = "def handler(event, context):\n    return b'got ' + event\n"
 FUNCTIONS = "/2023-03-30/functions"
@@ -191,10 +196,16 @@ class Signatures(Base):
         for name in "environ", "cmdline":
             with open("/proc/%d/%s" % (self.a.process.pid, name), "rb") as f:
                 self.assertNotIn(b"secret-", f.read())
-        self.assertFalse(os.access("/proc/%d/fd/6" % pid, os.R_OK) and "principals" in os.readlink("/proc/%d/fd/6" % pid))
+        for n in os.listdir("/proc/%d/fd" % pid):  # it read them, and kept no file of them
+            try:
+                self.assertNotIn("principals", os.readlink("/proc/%d/fd/%s" % (pid, n)))
+            except FileNotFoundError:  # closed since
+                pass
 
 
 class Permissions(Base):
+    options = ["--allow-group", "65531", "--tenant-of", "65530=a"]
+
     def setUp(self):
         for tenant, name in ("a", "pub-one"), ("a", "private"), ("b", "theirs"):
             r = self.a.request("POST", FUNCTIONS, json.dumps({
@@ -259,14 +270,18 @@ class Permissions(Base):
         r = self.client("AKops").request("GET", "/node/whoami", X_Fcnode_Tenant="b").json()
         self.assertEqual((r["principal"], r["role"], r["tenant"], r["by"]), ("ops", "operator", "b", "signature"))
         everybody = {p["principal"]: p for p in self.client("AKops").request("GET", "/node/principals").json()["principals"]}
-        self.assertEqual(sorted(everybody), ["ci", "deploy", "ops", "other", "reader", "root", "uid:65532"])
+        self.assertEqual(sorted(everybody), ["auditor", "ci", "deploy", "gid:65531", "ops", "other", "reader", "root",
+                                             "uid:65530", "uid:65532"])
+        self.assertEqual((everybody["uid:65530"]["tenant"], everybody["gid:65531"]["tenant"]), ("a", "default"))
         self.assertEqual(everybody["ci"]["accessKeyIds"], ["AKci", "AKci2"])
         self.assertEqual(everybody["deploy"]["userIds"], [65533])
         self.assertNotIn("secret", json.dumps(everybody))
+        seen = self.client("AKaudit").request("GET", "/node/principals").json()["principals"]  # its tenant's, and operators
+        self.assertEqual(sorted(p["principal"] for p in seen), ["auditor", "ops", "other", "root"])
         r = self.client().request("GET", "/node/grants", query={"function": "private"}).json()
         may = {g["principal"]: g["permissions"] for g in r["grants"]}
-        self.assertEqual(sorted(may), ["ci", "deploy", "ops", "reader", "root"])
-        self.assertEqual(sorted(p for p in may if "fc:InvokeFunction" in may[p]), ["ci", "ops", "root"])
+        self.assertEqual(sorted(may), ["ci", "deploy", "ops", "reader", "root", "uid:65530"])
+        self.assertEqual(sorted(p for p in may if "fc:InvokeFunction" in may[p]), ["ci", "ops", "root", "uid:65530"])
         self.assertEqual(may["reader"], ["fc:GetFunction"])
         r = self.client().request("GET", "/node/grants", query={"function": "pub-one"}).json()
         self.assertIn("fc:InvokeFunction", {g["principal"]: g["permissions"] for g in r["grants"]}["reader"])

@@ -26,7 +26,7 @@ static struct config *fresh(void)
 /* argv from the words after it, ended by NULL; /dev/null as file, so that the host's own is not read. */
 static int load(struct config *c, struct err *err, const char *word, ...)
 {
-	char *argv[32] = { (char *)(uintptr_t)"fc-agent", (char *)(uintptr_t)"--config", (char *)(uintptr_t)"/dev/null",
+	char *argv[64] = { (char *)(uintptr_t)"fc-agent", (char *)(uintptr_t)"--config", (char *)(uintptr_t)"/dev/null",
 			   (char *)(uintptr_t)"--user", (char *)(uintptr_t)"4321:5432" };
 	int argc = 5;
 	va_list ap;
