@@ -248,6 +248,7 @@ int serve_run(const struct config *c, int link_fd, int listen_fd)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGINT, SIG_IGN); /* keeper decides when to stop, and its end of the link tells when it is gone */
 	signal(SIGTERM, SIG_IGN);
+	signal(SIGHUP, SIG_IGN); /* keeper reads the principals again, also when the signal went to both */
 	umask(0077);
 	s->config = c;
 	s->listen_fd = listen_fd;

@@ -362,9 +362,12 @@ class Life(unittest.TestCase):
             # a new key comes and an old one goes, without a restart
             a.describe(WHO.replace("key AKci2 ", "key AKnew "))
             keys = lambda: [k for p in a.request("GET", "/node/principals").json()["principals"] for k in p.get("accessKeyIds", [])]
+            serve = a.serve_pid()
+            os.kill(serve, signal.SIGHUP)  # as `pkill -HUP fc-agent` does
             a.process.send_signal(signal.SIGHUP)
             while "AKnew" not in keys():
                 self.assertIsNone(a.process.poll())
+            self.assertEqual(a.serve_pid(), serve)
             self.assertEqual(Client(a.port(), "AKnew", SECRETS["AKci2"]).request("GET", "/healthz").status, 200)
             self.assertEqual(Client(a.port(), "AKci2", SECRETS["AKci2"]).request("GET", "/healthz").code, "InvalidAccessKeyID")
             self.assertEqual(c.send("GET", "/healthz", {}, head, b"").code, "SignatureNonceUsed")  # still known
