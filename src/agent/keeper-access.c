@@ -127,7 +127,8 @@ int tcp_listen(struct keeper *k, struct err *err)
 		if (k->tcp_fd[i] < 0)
 			return k->tcp_fd[i];
 		/* port 0 has become one by now; it lies at the same place in both families' addresses */
-		getsockname(k->tcp_fd[i], (struct sockaddr *)&at, &len);
+		if (getsockname(k->tcp_fd[i], (struct sockaddr *)&at, &len) < 0)
+			return err_set(err, errno, "listen on %s", c->listen[i].text);
 		log_info("event=listen address=%s port=%u remote=%s", c->listen[i].text,
 			 ntohs(((const struct sockaddr_in *)(const void *)&at)->sin_port), c->listen_remote ? "allowed" : "no");
 	}

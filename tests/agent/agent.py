@@ -63,7 +63,11 @@ class Agent:
             self.options += ["--principals", self.describe(principals)]
         self.socket = self.dir + "/agent.sock"
         self.process = None
-        self.start()
+        try:
+            self.start()
+        except BaseException:  # nobody will close what never came to be
+            self.close()
+            raise
 
     def start(self, *options):
         with open(self.dir + "/log", "ab") as log:
@@ -124,7 +128,7 @@ class Agent:
                                   check=True).stdout.split()[0])
 
     def close(self):
-        if self.process.poll() is None:
+        if self.process and self.process.poll() is None:
             self.stop()
         shutil.rmtree(self.dir)
 
