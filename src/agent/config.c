@@ -1,10 +1,12 @@
 #include "agent/config.h"
 
+#include <arpa/inet.h>
 #include <config.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <inttypes.h>
+#include <netinet/in.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +29,8 @@ const struct opt config_options[] = {
 	{ "state-dir", 0, OPT_STR, AT(state_dir), "DIR", "functions, layers, records (" FC_STATEDIR ")", NULL, 0, 0 },
 	{ "runtime-dir", 0, OPT_STR, AT(runtime_dir), "DIR", "sockets and what need not survive (" FC_RUNTIMEDIR ")", NULL, 0, 0 },
 	{ "socket", 's', OPT_STR, AT(socket), "PATH", "the API's Unix socket (agent.sock in the runtime directory)", NULL, 0, 0 },
+	{ "listen", 0, OPT_LIST, AT(listen_text), "ADDRESS:PORT", "also serve signed requests over TCP there; again for more", NULL, 0, 0 },
+	{ "listen-remote", 0, OPT_FLAG, AT(listen_remote), NULL, "let --listen name more than loopback; signed is not encrypted", NULL, 0, 0 },
 	{ "cgroup-root", 0, OPT_STR, AT(cgroup_root), "DIR", "cgroup directory to live under, or \"own\": the agent's own group (the host's root)", NULL, 0, 0 },
 	{ "image", 0, OPT_LIST, AT(image_text), "NAME=DIR", "a root file system for functions; \"host\" is always there; again for more", NULL, 0, 0 },
 	{ "runtime-image", 0, OPT_LIST, AT(runtime_image_text), "RUNTIME=IMAGE", "image of a runtime's functions (the one of its name, else host)", NULL, 0, 0 },
@@ -35,6 +39,8 @@ const struct opt config_options[] = {
 	{ "allow-user", 0, OPT_LIST, AT(allow_user), "USER", "may use the socket, besides root; again for more", NULL, 0, 0 },
 	{ "allow-group", 0, OPT_LIST, AT(allow_group), "GROUP", "its members may use the socket; again for more", NULL, 0, 0 },
 	{ "tenant-of", 0, OPT_LIST, AT(tenant_text), "USER=TENANT", "whom a user acts for (default); again for more", NULL, 0, 0 },
+	{ "principals", 0, OPT_STR, AT(principals), "FILE", "who may do what, and access keys; fcnode-principals(5)", NULL, 0, 0 },
+	{ "principal-of", 0, OPT_LIST, AT(peer_text), "USER=NAME", "which of these a user of the socket is; again for more", NULL, 0, 0 },
 	{ "socket-mode", 0, OPT_STR, AT(socket_mode_text), "MODE", "of the socket file, octal (0666: the allow lists decide)", NULL, 0, 0 },
 	{ "socket-group", 0, OPT_STR, AT(socket_group), "GROUP", "of the socket file (root's)", NULL, 0, 0 },
 	{ "", 0, OPT_NOTE, 0, NULL, "Limits", NULL, 0, 0 },
@@ -163,6 +169,91 @@ static int resolve_tenants(struct config *c, bool numbers_only, struct err *err)
 	}
 	c->tenants = c->tenant_text.count;
 	return 0;
+}
+
+static int resolve_peers(struct config *c, bool numbers_only, struct err *err)
+{
+	if (c->peer_text.count > CONFIG_IDS_MAX)
+		return err_set(err, 0, "--principal-of: more than %d", CONFIG_IDS_MAX);
+	for (size_t i = 0; i < c->peer_text.count; i++) {
+		const char *text = c->peer_text.item[i], *eq = strchr(text, '=');
+		autofree char *user = eq ? strndup(text, (size_t)(eq - text)) : NULL;
+		if (!user || !str_is_name(eq + 1, 64))
+			return err_set(err, 0, "--principal-of %s: not USER=NAME (letters, digits, _ and -, at most 64)", text);
+		if (!to_id(user, &c->peer[i].uid)) {
+			struct passwd *pw = numbers_only ? NULL : getpwnam(user);
+			if (!pw)
+				return err_set(err, 0, "--principal-of %s: no such user", text);
+			c->peer[i].uid = pw->pw_uid;
+		}
+		if (c->peer[i].uid == 0)
+			return err_set(err, 0, "--principal-of %s: root is always the operator 'root'", text);
+		for (size_t k = 0; k < c->tenants; k++)
+			if (c->tenant[k].uid == c->peer[i].uid)
+				return err_set(err, 0, "--principal-of %s: that user is in --tenant-of too; the principal says whom it "
+						       "acts for", text);
+		c->peer[i].principal = eq + 1;
+	}
+	c->peers = c->peer_text.count;
+	if (c->peers > 0 && !c->principals)
+		return err_set(err, 0, "--principal-of needs --principals, the file that describes them");
+	return 0;
+}
+
+/* ADDRESS:PORT, an IPv6 address in brackets; numbers only, so that no name service decides where we listen. */
+static int read_listen(const char *text, struct config_listen *l)
+{
+	char host[CONFIG_ADDRESS_MAX];
+	const char *colon = strrchr(text, ':');
+	uint64_t port;
+	if (!str_copy(l->text, sizeof(l->text), text) || !colon || str_to_u64(colon + 1, &port) < 0 || port > 65535)
+		return -EINVAL;
+	size_t n = (size_t)(colon - text);
+	bool bracketed = n > 2 && text[0] == '[' && text[n - 1] == ']';
+	memcpy(host, text + bracketed, n - 2 * bracketed);
+	host[n - 2 * bracketed] = '\0';
+	struct sockaddr_in *in4 = (struct sockaddr_in *)(void *)&l->address;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)(void *)&l->address;
+	if (bracketed && inet_pton(AF_INET6, host, &in6->sin6_addr) == 1) {
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons((uint16_t)port);
+		l->len = sizeof(*in6);
+	} else if (!bracketed && inet_pton(AF_INET, host, &in4->sin_addr) == 1) {
+		in4->sin_family = AF_INET;
+		in4->sin_port = htons((uint16_t)port);
+		l->len = sizeof(*in4);
+	} else {
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static bool is_loopback(const struct config_listen *l)
+{
+	if (l->address.ss_family == AF_INET6)
+		return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)&l->address)->sin6_addr);
+	return ntohl(((const struct sockaddr_in *)(const void *)&l->address)->sin_addr.s_addr) >> 24 == 127;
+}
+
+static int resolve_listen(struct config *c, struct err *err)
+{
+	if (c->listen_text.count > CONFIG_LISTEN_MAX)
+		return err_set(err, 0, "--listen: given more than %d times", CONFIG_LISTEN_MAX);
+	for (size_t i = 0; i < c->listen_text.count; i++) {
+		const char *text = c->listen_text.item[i];
+		if (read_listen(text, &c->listen[i]) < 0)
+			return err_set(err, 0, "--listen %s: not ADDRESS:PORT such as 127.0.0.1:9100 or [::1]:9100", text);
+		if (!is_loopback(&c->listen[i]) && !c->listen_remote) {
+			err_set(err, 0, "--listen %s: not an address of loopback", text);
+			return err_hint(err, "requests are signed, but neither they nor the replies are encrypted: put a proxy with TLS in "
+					     "front, or say listen-remote = yes");
+		}
+	}
+	c->listens = c->listen_text.count;
+	if (c->listens == 0 || c->principals)
+		return 0;
+	err_set(err, 0, "--listen needs --principals: over TCP every request is signed with an access key");
+	return err_hint(err, "fcnode-principals(5) describes the file");
 }
 
 static int resolve_socket(struct config *c, bool numbers_only, struct err *err)
@@ -298,6 +389,10 @@ static int finish(struct config *c, bool numbers_only, struct err *err)
 	if (r == 0)
 		r = resolve_tenants(c, numbers_only, err);
 	if (r == 0)
+		r = resolve_peers(c, numbers_only, err);
+	if (r == 0)
+		r = resolve_listen(c, err);
+	if (r == 0)
 		r = resolve_socket(c, numbers_only, err);
 	if (r == 0)
 		r = resolve_images(c, err);
@@ -309,6 +404,8 @@ static int finish(struct config *c, bool numbers_only, struct err *err)
 		r = make_absolute(&c->state_dir, "state-dir", err);
 	if (r == 0)
 		r = make_absolute(&c->runtime_dir, "runtime-dir", err);
+	if (r == 0 && c->principals)
+		r = make_absolute(&c->principals, "principals", err);
 	if (r < 0)
 		return r;
 	if (!c->socket) {
@@ -379,6 +476,14 @@ static int put_all(struct buf *b, const struct config *c)
 		r = put_list(b, "allow-group", c->allow_gid, c->allow_gids);
 	for (size_t i = 0; i < c->tenants && r == 0; i++)
 		r = buf_printf(b, "tenant-of = %u=%s\n", c->tenant[i].uid, c->tenant[i].name);
+	if (r == 0 && c->principals)
+		r = buf_printf(b, "principals = %s\n", c->principals);
+	if (r == 0 && c->listen_remote)
+		r = buf_puts(b, "listen-remote = yes\n");
+	for (size_t i = 0; i < c->listens && r == 0; i++)
+		r = buf_printf(b, "listen = %s\n", c->listen[i].text);
+	for (size_t i = 0; i < c->peers && r == 0; i++)
+		r = buf_printf(b, "principal-of = %u=%s\n", c->peer[i].uid, c->peer[i].principal);
 	for (size_t i = 1; i < c->images && r == 0; i++)
 		r = buf_printf(b, "image = %s=%s\n", c->image[i].name, c->image[i].path);
 	for (size_t i = 0; i < c->runtime_images && r == 0; i++)
@@ -447,6 +552,19 @@ const char *config_tenant(const struct config *c, uid_t uid)
 		if (c->tenant[i].uid == uid)
 			return c->tenant[i].name;
 	return "default";
+}
+
+const char *config_principal(const struct config *c, uid_t uid)
+{
+	for (size_t i = 0; i < c->peers; i++)
+		if (c->peer[i].uid == uid)
+			return c->peer[i].principal;
+	return NULL;
+}
+
+uint64_t config_connections(const struct config *c)
+{
+	return c->max_connections + (c->listens > 0 ? c->max_tcp_connections : 0);
 }
 
 int config_serve_dir(const struct config *c, char *out, size_t size)

@@ -12,12 +12,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include "base/err.h"
 #include "base/opts.h"
 
-enum { CONFIG_IDS_MAX = 64, CONFIG_IMAGES_MAX = 64, CONFIG_RUNTIMES_MAX = 16 };
+enum { CONFIG_IDS_MAX = 64, CONFIG_IMAGES_MAX = 64, CONFIG_RUNTIMES_MAX = 16, CONFIG_LISTEN_MAX = 8, CONFIG_ADDRESS_MAX = 64 };
 
 struct config_image {
 	const char *name; /* as functions ask for it */
@@ -35,6 +36,19 @@ struct config_tenant {
 	const char *name;
 };
 
+/* A TCP address of the API. */
+struct config_listen {
+	struct sockaddr_storage address;
+	socklen_t len;
+	char text[CONFIG_ADDRESS_MAX]; /* "127.0.0.1:9100", "[::1]:9100" */
+};
+
+/* Which principal of fcnode-principals(5) a user of the Unix socket is. */
+struct config_peer {
+	uid_t uid;
+	const char *principal;
+};
+
 /*
  * The limits: NUM(field, option, type, default, min, max, unit for --help, text).
  * The option's name is the name under which a refusal cites it.
@@ -46,6 +60,14 @@ struct config_tenant {
 	X(max_queue_wait_ms, "max-queue-wait", MS, 30000, 0, 3600000, "TIME", \
 	  "how long one may wait there before it is refused (30s)") \
 	X(max_connections, "max-connections", U64, 1024, 1, 65536, "N", "client connections at once (1024)") \
+	X(max_tcp_connections, "max-tcp-connections", U64, 256, 1, 65536, "N", \
+	  "client connections over TCP at once, besides (256)") \
+	X(auth_timeout_ms, "auth-timeout", MS, 10000, 100, 3600000, "TIME", \
+	  "a connection over TCP that brings no well signed request is dropped after (10s)") \
+	X(max_clock_skew_ms, "max-clock-skew", MS, 900000, 1000, 3600000, "TIME", \
+	  "how far the date of a signed request may be from this node's clock (15m)") \
+	X(max_nonces, "max-nonces", U64, 1000000, 1000, 16000000, "N", \
+	  "signed requests remembered, so that none is taken twice; more are refused (1000000)") \
 	X(max_unpacks, "max-unpacks", U64, 2, 1, 64, "N", "bundles being unpacked at once (2)") \
 	X(max_functions, "max-functions", U64, 1000, 1, 1000000, "N", "functions of one tenant (1000)") \
 	X(max_code_bytes, "max-code-bytes", BYTES, 512ull << 20, 1 << 10, 16ull << 30, "SIZE", \
@@ -117,6 +139,10 @@ struct config {
 	struct opt_list image_text;              /* "name=path" as given */
 	struct opt_list runtime_image_text;      /* "runtime=image" as given */
 	struct opt_list tenant_text;             /* "user=tenant" as given */
+	struct opt_list listen_text;             /* "address:port" as given */
+	struct opt_list peer_text;               /* "user=principal" as given */
+	const char *principals;                  /* fcnode-principals(5), absolute; NULL: none */
+	bool listen_remote;                      /* listen may name more than loopback */
 	int log_level;                           /* 0 error, 1 warning, 2 info, 3 debug */
 	bool help, version;
 #define X(field, option, type, def, min, max, unit, text) uint64_t field;
@@ -138,6 +164,10 @@ struct config {
 	size_t runtime_images;
 	struct config_tenant tenant[CONFIG_IDS_MAX];
 	size_t tenants;
+	struct config_listen listen[CONFIG_LISTEN_MAX];
+	size_t listens;
+	struct config_peer peer[CONFIG_IDS_MAX];
+	size_t peers;
 };
 
 /* The table, for --help, the command line and the file. */
@@ -162,6 +192,12 @@ uint64_t config_ceiling(const struct config *c, enum config_resource r, const ch
 
 /* The tenant that this user acts for: by tenant-of, else "default". */
 const char *config_tenant(const struct config *c, uid_t uid);
+
+/* The principal that this user is by principal-of, or NULL. */
+const char *config_principal(const struct config *c, uid_t uid);
+
+/* Client connections that may be open at once, of every kind. */
+uint64_t config_connections(const struct config *c);
 
 /* serve's own directory below state_dir ("<state_dir>/serve"): its database, blobs and logs. */
 int config_serve_dir(const struct config *c, char *out, size_t size);

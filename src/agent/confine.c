@@ -110,6 +110,8 @@ static int list_needed(const struct config *c, struct needed *need, struct err *
 	for (size_t i = 0; i < ARRAY_LEN(variables); i++)
 		if (getenv(variables[i]))
 			need->tree[need->trees++] = getenv(variables[i]);
+	if (c->principals)
+		need->tree[need->trees++] = c->principals;
 	for (size_t i = 1; i < c->images; i++)
 		need->tree[need->trees++] = c->image[i].path;
 	if (!realpath("/proc/self/exe", need->program) || !realpath(c->state_dir, need->state) ||

@@ -263,6 +263,8 @@ static void body_read(struct worker_job *job, bool ran)
 	gate_body_done(x);
 	if (!ran)
 		return gate_error(x, API_SHUTTING_DOWN, "the agent is shutting down");
+	if (d->refused == API_CODE_MAX && !d->old && !gate_may(x, PERMISSION_CREATE_FUNCTION, d->f.name))
+		return; /* the name is known only now */
 	if (d->refused != API_CODE_MAX)
 		return gate_error(x, d->refused, "%s%s%s", d->err.text, d->err.hint[0] ? "; " : "", d->err.hint);
 	if (d->stored < 0)

@@ -9,14 +9,18 @@
 #pragma once
 
 #include <event2/event.h>
+#include <gnutls/crypto.h>
 #include <jansson.h>
 #include <microhttpd.h>
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "agent/acs3.h"
 #include "agent/api.h"
+#include "agent/config.h"
 #include "agent/gate.h"
 #include "agent/http.h"
+#include "agent/principals.h"
 #include "agent/stats.h"
 #include "agent/upload.h"
 #include "base/buf.h"
@@ -33,6 +37,7 @@ enum {
 	GATE_REPLIES_MAX = 256 << 20,                   /* all replies that clients have not taken yet */
 	GATE_REPLY_SMALL = 64 << 10,                    /* not counted there */
 	GATE_SWALLOW_MAX = 64 << 20,                    /* of a refused request's body, before the connection is cut */
+	GATE_SWALLOW_STRANGER = 64 << 10,               /* the same, over TCP, of who did not prove to be known */
 };
 
 enum gate_body { BODY_NONE, BODY_JSON, BODY_EVENT, BODY_UPLOAD };
@@ -47,13 +52,25 @@ struct route {
 	const char *const *query;       /* known parameters, NULL-terminated; others are refused. NULL: none */
 	void (*begin)(struct exchange *x); /* optional, before the body; may answer (with an error) */
 	void (*handle)(struct exchange *x);
+	enum permission permission;     /* what the caller needs; of a path below API_ROOT, on that function */
+};
+
+/* The Unix socket, or one TCP address. */
+struct listener {
+	struct gate *gate;
+	int fd;
+	bool tcp, accepting;
+	struct event *event;
 };
 
 struct conn {
 	struct gate *gate;
+	struct listener *from;
 	struct MHD_Connection *mhd;
 	int fd;
-	uid_t uid;
+	bool known;      /* over TCP: it brought a well signed request */
+	int64_t born_ns;
+	uid_t uid;       /* of a Unix socket's peer */
 	gid_t groups[GATE_GROUPS_MAX];
 	size_t ngroups;
 	bool allowed;
@@ -70,6 +87,11 @@ struct exchange {
 	struct MHD_Connection *mhd; /* NULL once the client is gone and MHD has let go */
 	const struct route *route;
 	char request_id[37];
+	struct principals *principals; /* the table that `who` may be of: referenced, or NULL */
+	const struct principal *who;   /* NULL until it is known */
+	struct principal peer;         /* who, when no file describes it */
+	gnutls_hash_hd_t hash;         /* of a signed body; NULL: not signed */
+	char body_sha256[ACS3_HEX];    /* what it must come to */
 	char tenant[GATE_NAME_SIZE];   /* whom it acts for */
 	bool any_tenant;               /* may ask about others too (root) */
 	char *raw;                     /* the target as sent; NULL: longer than HTTP_TARGET_MAX */
@@ -100,12 +122,18 @@ struct exchange {
 struct gate {
 	struct gate_env env;
 	struct MHD_Daemon *mhd;
-	struct event *mhd_event, *timeout, *accept_event, *sweep;
-	int listen_fd;
-	size_t connections, refused_connections, exchanges;
+	struct event *mhd_event, *timeout, *sweep;
+	struct listener listener[1 + CONFIG_LISTEN_MAX]; /* the first is the Unix socket */
+	size_t listeners;
+	size_t connections, tcp_connections, refused_connections, exchanges;
+	struct {
+		int64_t since_ns;
+		unsigned logged;
+		uint64_t left_out;
+	} refusals; /* log lines about strangers are few, however many they are */
 	LIST_HEAD(, conn) conns;
 	struct conn *arriving;
-	bool accepting, draining, ending, running;
+	bool draining, ending, running;
 	struct event *idle_event;
 	void (*idle)(void *arg);
 	void *idle_arg;
@@ -134,6 +162,16 @@ void gate_answer(struct exchange *x);
 struct MHD_Response *gate_build_response(struct exchange *x);
 void gate_exchange_fini(struct exchange *x);
 
+/* gate-auth.c: who asks (or answers), may it do what the route does (or answers), and is its body what was signed */
+void gate_identify(struct exchange *x, const char *method);
+void gate_authorise(struct exchange *x);
+bool gate_may(struct exchange *x, enum permission permission, const char *function); /* or answers */
+void gate_hash_body(struct exchange *x, const void *data, size_t len);
+void gate_check_body(struct exchange *x);
+bool gate_peer_allowed(struct conn *c); /* fills in who it is */
+uint64_t gate_swallow_max(const struct exchange *x);
+void gate_refusals_end(struct gate *g); /* now and then: log what was left out of the log */
+
 /* gate-routes.c: the table */
 enum gate_match { GATE_MATCH, GATE_NO_METHOD, GATE_NO_PATH };
 enum gate_match gate_route(const char *method, const struct http_target *t, const struct route **ret);
@@ -147,3 +185,4 @@ gate_handler gate_put_blob_begin;
 gate_handler gate_invoke_begin, gate_invoke;
 gate_handler gate_capacity, gate_events, gate_drain_get, gate_drain_put, gate_drain_delete, gate_instances;
 gate_handler gate_healthz, gate_metrics, gate_usage, gate_logs, gate_node_info, gate_doctor;
+gate_handler gate_whoami, gate_principals, gate_grants;

@@ -149,6 +149,11 @@ void gate_exchange_fini(struct exchange *x)
 	x->held = 0;
 	gate_body_done(x);
 	buf_fini(&x->body);
+	if (x->hash)
+		gnutls_hash_deinit(x->hash, NULL);
+	x->hash = NULL;
+	x->who = NULL;
+	x->principals = principals_unref(x->principals);
 	x->upload = upload_free(x->upload);
 	x->charge = catalog_discharge(x->charge);
 	free(x->raw);

@@ -10,32 +10,36 @@ static const char *const usage_query[] = { "tenant", "functionName", "requestId"
 static const char *const events_query[] = { "cursor", "limit", "wait", NULL };
 static const char *const instances_query[] = { "limit", "qualifier", "withAllActive", NULL };
 static const char *const logs_query[] = { "requestId", NULL };
+static const char *const grants_query[] = { "function", NULL };
 
 #define API_ROOT "/2023-03-30/functions"
 
 /* The whole API, in the order of fcnode-api(7). */
 static const struct route routes[] = {
-	{ "POST", API_ROOT, BODY_JSON, no_query, NULL, gate_create },
-	{ "GET", API_ROOT, BODY_NONE, list_query, NULL, gate_list },
-	{ "GET", API_ROOT "/{}", BODY_NONE, no_query, NULL, gate_get },
-	{ "PUT", API_ROOT "/{}", BODY_JSON, no_query, NULL, gate_update },
-	{ "DELETE", API_ROOT "/{}", BODY_NONE, no_query, NULL, gate_delete },
-	{ "GET", API_ROOT "/{}/code", BODY_NONE, no_query, NULL, gate_get_code },
-	{ "POST", API_ROOT "/{}/invocations", BODY_EVENT, invoke_query, gate_invoke_begin, gate_invoke },
-	{ "GET", API_ROOT "/{}/instances", BODY_NONE, instances_query, NULL, gate_instances },
-	{ "PUT", "/blobs/{}", BODY_UPLOAD, no_query, gate_put_blob_begin, gate_put_blob },
-	{ "GET", "/blobs/{}", BODY_NONE, no_query, NULL, gate_get_blob },
-	{ "GET", "/healthz", BODY_NONE, no_query, NULL, gate_healthz },
-	{ "GET", "/metrics", BODY_NONE, no_query, NULL, gate_metrics },
-	{ "GET", "/usage", BODY_NONE, usage_query, NULL, gate_usage },
-	{ "GET", "/logs", BODY_NONE, logs_query, NULL, gate_logs },
-	{ "GET", "/node/info", BODY_NONE, no_query, NULL, gate_node_info },
-	{ "GET", "/node/capacity", BODY_NONE, no_query, NULL, gate_capacity },
-	{ "GET", "/node/events", BODY_NONE, events_query, NULL, gate_events },
-	{ "GET", "/node/drain", BODY_NONE, no_query, NULL, gate_drain_get },
-	{ "PUT", "/node/drain", BODY_JSON, no_query, NULL, gate_drain_put },
-	{ "DELETE", "/node/drain", BODY_NONE, no_query, NULL, gate_drain_delete },
-	{ "GET", "/node/doctor", BODY_NONE, no_query, NULL, gate_doctor },
+	{ "POST", API_ROOT, BODY_JSON, no_query, NULL, gate_create, PERMISSION_CREATE_FUNCTION },
+	{ "GET", API_ROOT, BODY_NONE, list_query, NULL, gate_list, PERMISSION_LIST_FUNCTIONS },
+	{ "GET", API_ROOT "/{}", BODY_NONE, no_query, NULL, gate_get, PERMISSION_GET_FUNCTION },
+	{ "PUT", API_ROOT "/{}", BODY_JSON, no_query, NULL, gate_update, PERMISSION_UPDATE_FUNCTION },
+	{ "DELETE", API_ROOT "/{}", BODY_NONE, no_query, NULL, gate_delete, PERMISSION_DELETE_FUNCTION },
+	{ "GET", API_ROOT "/{}/code", BODY_NONE, no_query, NULL, gate_get_code, PERMISSION_GET_CODE },
+	{ "POST", API_ROOT "/{}/invocations", BODY_EVENT, invoke_query, gate_invoke_begin, gate_invoke, PERMISSION_INVOKE_FUNCTION },
+	{ "GET", API_ROOT "/{}/instances", BODY_NONE, instances_query, NULL, gate_instances, PERMISSION_LIST_INSTANCES },
+	{ "PUT", "/blobs/{}", BODY_UPLOAD, no_query, gate_put_blob_begin, gate_put_blob, PERMISSION_PUT_BLOB },
+	{ "GET", "/blobs/{}", BODY_NONE, no_query, NULL, gate_get_blob, PERMISSION_GET_BLOB },
+	{ "GET", "/healthz", BODY_NONE, no_query, NULL, gate_healthz, PERMISSION_NONE },
+	{ "GET", "/metrics", BODY_NONE, no_query, NULL, gate_metrics, PERMISSION_GET_METRICS },
+	{ "GET", "/usage", BODY_NONE, usage_query, NULL, gate_usage, PERMISSION_GET_USAGE },
+	{ "GET", "/logs", BODY_NONE, logs_query, NULL, gate_logs, PERMISSION_GET_LOGS },
+	{ "GET", "/node/info", BODY_NONE, no_query, NULL, gate_node_info, PERMISSION_GET_INFO },
+	{ "GET", "/node/capacity", BODY_NONE, no_query, NULL, gate_capacity, PERMISSION_GET_CAPACITY },
+	{ "GET", "/node/events", BODY_NONE, events_query, NULL, gate_events, PERMISSION_GET_EVENTS },
+	{ "GET", "/node/drain", BODY_NONE, no_query, NULL, gate_drain_get, PERMISSION_GET_CAPACITY },
+	{ "PUT", "/node/drain", BODY_JSON, no_query, NULL, gate_drain_put, PERMISSION_SET_DRAIN },
+	{ "DELETE", "/node/drain", BODY_NONE, no_query, NULL, gate_drain_delete, PERMISSION_SET_DRAIN },
+	{ "GET", "/node/doctor", BODY_NONE, no_query, NULL, gate_doctor, PERMISSION_EXAMINE },
+	{ "GET", "/node/whoami", BODY_NONE, no_query, NULL, gate_whoami, PERMISSION_NONE },
+	{ "GET", "/node/principals", BODY_NONE, no_query, NULL, gate_principals, PERMISSION_LIST_PRINCIPALS },
+	{ "GET", "/node/grants", BODY_NONE, grants_query, NULL, gate_grants, PERMISSION_LIST_GRANTS },
 };
 
 static bool pattern_matches(const char *pattern, const struct http_target *t)

@@ -144,23 +144,6 @@ static enum MHD_Result add_length(void *arg, enum MHD_ValueKind kind, const char
 	return MHD_YES;
 }
 
-/* root may act for any tenant, others only for the one they are. */
-static void find_tenant(struct exchange *x)
-{
-	const char *asked = gate_request_header(x, "X-Fcnode-Tenant");
-	const char *own = config_tenant(x->gate->env.config, x->conn->uid);
-	x->any_tenant = x->conn->uid == 0;
-	str_copy(x->tenant, sizeof(x->tenant), own);
-	if (!asked || strcmp(asked, own) == 0)
-		return;
-	if (!x->any_tenant)
-		gate_error(x, API_ACCESS_DENIED, "user id %u acts for tenant '%s' and may not name another", x->conn->uid, own);
-	else if (!str_is_name(asked, 64))
-		gate_error(x, API_INVALID_ARGUMENT, "X-Fcnode-Tenant: not a tenant's name (letters, digits, _ and -, at most 64)");
-	else
-		str_copy(x->tenant, sizeof(x->tenant), asked);
-}
-
 static uint64_t body_limit(const struct exchange *x)
 {
 	switch (x->route->body) {
@@ -182,13 +165,17 @@ static const char *body_limit_name(const struct exchange *x)
 	return names[x->route->body];
 }
 
-static void check_target(struct exchange *x, const char *method)
+static void read_target(struct exchange *x)
 {
 	struct err err = ERR_INIT;
 	if (!x->raw)
 		return gate_error(x, API_ENTITY_TOO_LARGE, "path and query are longer than %d bytes", HTTP_TARGET_MAX);
 	if (http_target_parse(x->raw, &x->target, &err) < 0)
-		return gate_error(x, API_INVALID_ARGUMENT, "%s", err.text);
+		gate_error(x, API_INVALID_ARGUMENT, "%s", err.text);
+}
+
+static void find_route(struct exchange *x, const char *method)
+{
 	enum gate_match m = gate_route(method, &x->target, &x->route);
 	if (m != GATE_MATCH)
 		return gate_error(x, API_PATH_NOT_SUPPORTED, "'%s' against '%.*s' is not supported", method,
@@ -209,22 +196,33 @@ static void check_length(struct exchange *x)
 			   body_limit(x), body_limit_name(x));
 }
 
-static void begin_request(struct exchange *x, const char *method)
+static void check_headers(struct exchange *x)
 {
 	size_t bytes = 0;
 	uint64_t max = x->gate->env.config->max_header_bytes;
-	if (!x->conn->allowed)
-		return gate_error(x, API_ACCESS_DENIED, "user id %u may not use this socket; see allow-user and allow-group in "
-							"fc-agent.conf(5)", x->conn->uid);
 	MHD_get_connection_values(x->mhd, MHD_HEADER_KIND, add_length, &bytes);
 	if (bytes > max)
-		return gate_error(x, API_ENTITY_TOO_LARGE, "the headers have %zu bytes, at most %" PRIu64
-							   " are taken (max-header-bytes)", bytes, max);
-	if (x->gate->draining)
-		return gate_error(x, API_SHUTTING_DOWN, "the agent is shutting down");
-	check_target(x, method);
+		gate_error(x, API_ENTITY_TOO_LARGE, "the headers have %zu bytes, at most %" PRIu64
+						    " are taken (max-header-bytes)", bytes, max);
+}
+
+static void begin_request(struct exchange *x, const char *method)
+{
+	bool tcp = x->conn->from->tcp;
+	if (!tcp) /* the kernel says who it is; a signature is over what was read first */
+		gate_identify(x, method);
 	if (!x->answered)
-		find_tenant(x);
+		check_headers(x);
+	if (!x->answered)
+		read_target(x);
+	if (!x->answered && tcp)
+		gate_identify(x, method);
+	if (!x->answered && x->gate->draining)
+		gate_error(x, API_SHUTTING_DOWN, "the agent is shutting down");
+	if (!x->answered)
+		find_route(x, method);
+	if (!x->answered)
+		gate_authorise(x);
 	if (!x->answered)
 		check_length(x);
 	if (!x->answered && x->route->begin)
@@ -239,8 +237,9 @@ static bool refuse_at_once(struct exchange *x)
 	uint64_t length = 0;
 	if (text && str_to_u64(text, &length) < 0)
 		length = UINT64_MAX;
-	x->cut = expect || length > GATE_SWALLOW_MAX;
-	return x->cut;
+	bool at_once = expect || length > gate_swallow_max(x);
+	x->cut = at_once || !x->who; /* nobody we know goes on talking */
+	return at_once;
 }
 
 /* ---- the body ------------------------------------------------------------ */
@@ -258,6 +257,7 @@ static void take_piece(struct exchange *x, const char *data, size_t len)
 	x->received += len;
 	if (x->answered)
 		return;
+	gate_hash_body(x, data, len);
 	if (x->route->body == BODY_NONE)
 		return body_too_large(x);
 	if (x->upload) {
@@ -298,13 +298,15 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const c
 	if (*len > 0) {
 		take_piece(x, data, *len);
 		*len = 0;
-		return x->answered && x->received > GATE_SWALLOW_MAX ? MHD_NO : MHD_YES;
+		return x->answered && x->received > gate_swallow_max(x) ? MHD_NO : MHD_YES;
 	}
 	if (!x->answered && x->gate->ending) /* what handlers work with is gone by now */
 		return MHD_NO;
 	if (!x->answered && !x->handled) {
 		x->handled = true;
-		x->route->handle(x);
+		gate_check_body(x);
+		if (!x->answered)
+			x->route->handle(x);
 		assert(x->answered || x->deferred);
 		if (!x->answered) {
 			suspend(x);
@@ -362,6 +364,32 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls, 
 
 /* ---- connections --------------------------------------------------------- */
 
+/* Each kind has its own share, so that a crowd of strangers takes no place from those who are known by the kernel. */
+static bool has_room(const struct listener *l)
+{
+	const struct gate *g = l->gate;
+	return l->tcp ? g->tcp_connections < g->env.config->max_tcp_connections
+		      : g->connections - g->tcp_connections < g->env.config->max_connections;
+}
+
+static void stop_accepting(struct listener *l)
+{
+	if (l->event)
+		event_del(l->event);
+	l->accepting = false;
+}
+
+static void accept_again(struct gate *g)
+{
+	for (size_t i = 0; i < g->listeners; i++) {
+		struct listener *l = &g->listener[i];
+		if (l->accepting || g->draining || !l->event || !has_room(l))
+			continue;
+		l->accepting = true;
+		event_add(l->event, NULL);
+	}
+}
+
 static void conn_free(struct conn *c)
 {
 	struct gate *g = c->gate;
@@ -371,12 +399,11 @@ static void conn_free(struct conn *c)
 		c->x->conn = NULL;
 	LIST_REMOVE(c, entry);
 	g->connections--;
+	g->tcp_connections -= c->from->tcp;
 	g->refused_connections -= !c->allowed;
 	g->env.stats->connections_open = g->connections;
-	if (!g->accepting && !g->draining && g->accept_event) {
-		g->accepting = true;
-		event_add(g->accept_event, NULL);
-	}
+	g->env.stats->tcp_connections_open = g->tcp_connections;
+	accept_again(g);
 	free(c);
 }
 
@@ -394,35 +421,22 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 	}
 }
 
-/* Who is at the other end (unix(7), SO_PEERCRED, SO_PEERGROUPS). */
-static int identify(struct conn *c)
+static void add_connection(struct listener *l, int fd, const struct sockaddr *address, socklen_t len)
 {
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
-	if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
-		return -errno;
-	c->uid = cred.uid;
-	c->groups[0] = cred.gid;
-	len = sizeof(c->groups) - sizeof(c->groups[0]);
-	if (getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, c->groups + 1, &len) < 0)
-		len = 0; /* more groups than we look at: only the primary one counts */
-	c->ngroups = 1 + len / sizeof(gid_t);
-	c->allowed = config_allows(c->gate->env.config, c->uid, c->groups, c->ngroups);
-	return 0;
-}
-
-static void add_connection(struct gate *g, int fd)
-{
+	struct gate *g = l->gate;
 	struct conn *c = calloc(1, sizeof(*c));
 	if (!c) {
 		close(fd);
 		return;
 	}
 	c->gate = g;
+	c->from = l;
 	c->fd = fd;
 	set_phase(c, CONN_IDLE);
+	c->born_ns = c->since_ns;
+	c->allowed = l->tcp || gate_peer_allowed(c); /* over TCP each request says itself whose it is */
 	g->env.stats->connections++;
-	if (identify(c) < 0 || (!c->allowed && g->refused_connections >= REFUSED_PEERS_MAX)) {
+	if (!c->allowed && g->refused_connections >= REFUSED_PEERS_MAX) {
 		g->env.stats->connections_refused++;
 		close(fd);
 		free(c);
@@ -434,11 +448,12 @@ static void add_connection(struct gate *g, int fd)
 	}
 	LIST_INSERT_HEAD(&g->conns, c, entry);
 	g->connections++;
+	g->tcp_connections += l->tcp;
 	g->refused_connections += !c->allowed;
 	g->env.stats->connections_open = g->connections;
+	g->env.stats->tcp_connections_open = g->tcp_connections;
 	g->arriving = c;
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	if (MHD_add_connection(g->mhd, fd, (struct sockaddr *)&address, sizeof(address)) != MHD_YES) { /* it closed fd */
+	if (MHD_add_connection(g->mhd, fd, address, len) != MHD_YES) { /* it closed fd */
 		log_warning("event=connection error=\"%s\", ignoring", strerror(errno));
 		if (g->arriving)
 			conn_free(c);
@@ -448,25 +463,24 @@ static void add_connection(struct gate *g, int fd)
 
 static void on_accept(evutil_socket_t fd, short what, void *arg)
 {
-	struct gate *g = arg;
+	struct listener *l = arg;
 	(void)what;
 	for (int n = 0; n < 64; n++) {
-		if (g->connections >= g->env.config->max_connections) {
-			event_del(g->accept_event); /* the rest waits in the kernel's queue until one ends */
-			g->accepting = false;
+		struct sockaddr_storage address = { .ss_family = AF_UNIX };
+		socklen_t len = sizeof(address);
+		if (!has_room(l)) {
+			stop_accepting(l); /* the rest waits in the kernel's queue until one ends */
 			break;
 		}
-		int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int client = accept4(fd, l->tcp ? (struct sockaddr *)&address : NULL, l->tcp ? &len : NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (client < 0) {
-			if (errno == EMFILE || errno == ENFILE) { /* until a connection ends or the sweep tries again */
-				event_del(g->accept_event);
-				g->accepting = false;
-			}
+			if (errno == EMFILE || errno == ENFILE) /* until a connection ends or the sweep tries again */
+				stop_accepting(l);
 			break;
 		}
-		add_connection(g, client);
+		add_connection(l, client, (const struct sockaddr *)&address, l->tcp ? len : sizeof(struct sockaddr_un));
 	}
-	run_mhd(g);
+	run_mhd(l->gate);
 }
 
 /* Cut clients that are too slow, and take up accepting again after a shortage of descriptors. */
@@ -475,12 +489,15 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 	struct gate *g = arg;
 	struct conn *c;
 	int64_t now = clock_mono_ns(), limit = (int64_t)g->env.config->client_timeout_ms * 1000000;
+	int64_t stranger_limit = (int64_t)g->env.config->auth_timeout_ms * 1000000;
 	(void)fd;
 	(void)what;
 	LIST_FOREACH(c, &g->conns, entry) {
 		/* a body or a reply of many megabytes may take ten times as long as a head */
 		int64_t max = c->phase == CONN_BODY || c->phase == CONN_REPLY ? 10 * limit : limit;
 		bool over = c->phase != CONN_WORKING && now - c->since_ns > max;
+		if (c->from->tcp && !c->known && now - c->born_ns > stranger_limit)
+			over = true;
 		if (!over && !(g->draining && c->phase == CONN_IDLE))
 			continue;
 		if (over && c->phase != CONN_IDLE)
@@ -488,10 +505,8 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 		shutdown(c->fd, SHUT_RDWR); /* MHD sees the end and cleans up */
 		set_phase(c, CONN_WORKING);
 	}
-	if (!g->accepting && !g->draining && g->connections < g->env.config->max_connections) {
-		g->accepting = true;
-		event_add(g->accept_event, NULL);
-	}
+	accept_again(g);
+	gate_refusals_end(g);
 	run_mhd(g);
 }
 
@@ -512,7 +527,7 @@ static int start_mhd(struct gate *g, struct err *err)
 	size_t pool = POOL_BYTES + 2 * g->env.config->max_header_bytes;
 	g->mhd = MHD_start_daemon(
 		MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, g,
-		MHD_OPTION_CONNECTION_LIMIT, (unsigned)g->env.config->max_connections, MHD_OPTION_CONNECTION_TIMEOUT,
+		MHD_OPTION_CONNECTION_LIMIT, (unsigned)config_connections(g->env.config), MHD_OPTION_CONNECTION_TIMEOUT,
 		(unsigned)timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, pool, MHD_OPTION_STRICT_FOR_CLIENT, 1,
 		MHD_OPTION_URI_LOG_CALLBACK, on_target, g, MHD_OPTION_NOTIFY_COMPLETED, on_completed, g,
 		MHD_OPTION_NOTIFY_CONNECTION, on_connection, g, MHD_OPTION_END);
@@ -527,6 +542,23 @@ static int start_mhd(struct gate *g, struct err *err)
 		       : err_set(err, ENOMEM, "start the HTTP server");
 }
 
+static int add_listener(struct gate *g, int fd, bool tcp, struct err *err)
+{
+	struct listener *l = &g->listener[g->listeners++]; /* there is room for the socket and for each --listen */
+	*l = (struct listener){ .gate = g, .fd = fd, .tcp = tcp };
+	l->event = event_new(g->env.base, fd, EV_READ | EV_PERSIST, on_accept, l);
+	if (!l->event || event_add(l->event, NULL) < 0)
+		return err_set(err, ENOMEM, "listen for clients");
+	l->accepting = true;
+	return 0;
+}
+
+int gate_add_tcp(struct gate *g, int fd, struct err *err)
+{
+	assert(g->listeners < ARRAY_LEN(g->listener));
+	return add_listener(g, fd, /* tcp= */ true, err);
+}
+
 int gate_new(struct gate **ret, const struct gate_env *env, int listen_fd, struct err *err)
 {
 	struct gate *g = calloc(1, sizeof(*g));
@@ -536,19 +568,18 @@ int gate_new(struct gate **ret, const struct gate_env *env, int listen_fd, struc
 		return err_set(err, ENOMEM, "start the HTTP server");
 	}
 	g->env = *env;
-	g->listen_fd = listen_fd;
-	int r = start_mhd(g, err);
+	int r = add_listener(g, listen_fd, /* tcp= */ false, err);
+	if (r == 0)
+		r = start_mhd(g, err);
 	if (r == 0) {
-		g->accept_event = event_new(env->base, listen_fd, EV_READ | EV_PERSIST, on_accept, g);
 		g->sweep = event_new(env->base, -1, EV_PERSIST, on_sweep, g);
-		if (!g->accept_event || !g->sweep || event_add(g->accept_event, NULL) < 0 || event_add(g->sweep, &period) < 0)
+		if (!g->sweep || event_add(g->sweep, &period) < 0)
 			r = err_set(err, ENOMEM, "start the HTTP server");
 	}
 	if (r < 0) {
 		gate_free(g);
 		return r;
 	}
-	g->accepting = true;
 	*ret = g;
 	return 0;
 }
@@ -556,10 +587,10 @@ int gate_new(struct gate **ret, const struct gate_env *env, int listen_fd, struc
 void gate_drain(struct gate *g, void (*idle)(void *arg), void *arg)
 {
 	g->draining = true;
-	g->accepting = false;
 	g->idle = idle;
 	g->idle_arg = arg;
-	event_del(g->accept_event);
+	for (size_t i = 0; i < g->listeners; i++)
+		stop_accepting(&g->listener[i]);
 	on_sweep(-1, 0, g);
 	event_active(g->idle_event, EV_TIMEOUT, 0);
 }
@@ -580,11 +611,15 @@ struct gate *gate_free(struct gate *g)
 		run_mhd(g);
 		MHD_stop_daemon(g->mhd);
 	}
-	struct event *events[] = { g->mhd_event, g->timeout, g->accept_event, g->sweep, g->idle_event };
+	struct event *events[] = { g->mhd_event, g->timeout, g->sweep, g->idle_event };
 	for (size_t i = 0; i < ARRAY_LEN(events); i++)
 		if (events[i])
 			event_free(events[i]);
-	close(g->listen_fd);
+	for (size_t i = 0; i < g->listeners; i++) {
+		if (g->listener[i].event)
+			event_free(g->listener[i].event);
+		close(g->listener[i].fd);
+	}
 	free(g);
 	return NULL;
 }

@@ -7,6 +7,9 @@
  * is read. A request whose answer is not known yet is suspended; a peer that
  * hangs up meanwhile is noticed all the same.
  *
+ * A TCP address may be served beside it: there every request is signed, and
+ * is nobody's until its signature was checked (gate-auth.c).
+ *
  * Bounded: connections (max-connections), target 4 KB, headers, bodies each
  * and all together, replies all together, the time a client may take for its
  * head, its body and the reply. A refusal has the API's error body and names the limit.
@@ -17,6 +20,7 @@
 
 #include "base/err.h"
 
+struct auth;
 struct catalog;
 struct config;
 struct drain;
@@ -42,10 +46,14 @@ struct gate_env {
 	struct worker *worker; /* for bodies that take long to read */
 	struct feed *feed;
 	struct drain *drain;
+	struct auth *auth; /* who the principals are, and their signatures */
 };
 
 /* Takes listen_fd over (bound, listening) and begins to accept. */
 int gate_new(struct gate **ret, const struct gate_env *env, int listen_fd, struct err *err);
+
+/* Serve a TCP address too. Takes fd over (bound, listening). */
+int gate_add_tcp(struct gate *g, int fd, struct err *err);
 
 /* No new connections; requests in flight go on. `idle` comes, from the loop, once none is left. */
 void gate_drain(struct gate *g, void (*idle)(void *arg), void *arg);

@@ -98,6 +98,7 @@ struct serve_half {
 	int sock;
 	enum msg_phase phase;
 	bool ready, was_ready, drained;
+	bool stale;              /* the principals were read again since it got them */
 	bool dying;              /* was killed: what it still says is not heard */
 	struct event *readable, *writable, *exited, *again;
 	struct outgoing *head, **tail;
@@ -110,10 +111,12 @@ struct serve_half {
 struct keeper {
 	const struct config *config;
 	struct event_base *base;
-	struct event *term, *interrupt, *deadline;
+	struct event *term, *interrupt, *hangup, *deadline;
 	struct cgroup_host cgroups;
 	char group[32];          /* this agent's own level below fcnode's cgroup root */
 	int state_fd, lock_fd, runtime_fd, listen_fd;
+	int tcp_fd[CONFIG_LISTEN_MAX];
+	int principals_fd;       /* sealed memfd with their text: serve gets it, keeper only looked whether it is well formed */
 	bool made_runtime_dir;
 	size_t capacity;
 	uint64_t files_max;      /* the hard limit on open files, which no sandbox can pass */
@@ -142,6 +145,13 @@ struct keeper {
 int dirs_open(struct keeper *k, struct err *err);
 /* Unlink the socket, remove the runtime directory if it was ours, let go of the lock. */
 void dirs_close(struct keeper *k);
+
+/* ---- keeper-access.c: who may call, and where over TCP ------------------------ */
+
+/* Read and check fcnode-principals(5) into principals_fd; on failure the one there stays. Again upon SIGHUP. */
+int principals_load(struct keeper *k, struct err *err);
+int tcp_listen(struct keeper *k, struct err *err);
+void access_close(struct keeper *k);
 
 /* ---- keeper-tables.c: tenants, limits from this host ------------------------ */
 

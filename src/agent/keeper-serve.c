@@ -1,8 +1,8 @@
 /*
  * The unprivileged half as keeper's child: start it, speak with it, bury it.
  *
- * It is executed from keeper's own binary, under its user, with three
- * descriptors. A message that is not well formed means that serve is broken or
+ * It is executed from keeper's own binary, under its user, with the
+ * descriptors of roles.h. A message that is not well formed means that serve is broken or
  * taken over: it is killed, its sandboxes with it, and a new one is started,
  * after a pause that grows while they die quickly. The first one must come up,
  * else keeper gives up: something is wrong that a restart does not cure.
@@ -256,18 +256,22 @@ static char **clean_env(void)
 /* Lift all sources out of the way, then put each in its place. */
 static int place_fds(const struct keeper *k, const struct birth *b, int *program)
 {
-	const int from[] = { b->null_fd, b->null_fd, STDERR_FILENO, b->sock, k->listen_fd, b->config_fd, b->program };
-	int high[ARRAY_LEN(from)];
-	for (size_t i = 0; i < ARRAY_LEN(from); i++) {
-		high[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 16);
+	int from[SERVE_FD_TCP + CONFIG_LISTEN_MAX + 1] = { b->null_fd, b->null_fd, STDERR_FILENO, b->sock, k->listen_fd,
+							    b->config_fd, k->principals_fd };
+	int high[ARRAY_LEN(from)], count = SERVE_FD_TCP;
+	for (size_t i = 0; i < k->config->listens; i++)
+		from[count++] = k->tcp_fd[i];
+	from[count] = b->program;
+	for (int i = 0; i <= count; i++) {
+		high[i] = fcntl(from[i], F_DUPFD_CLOEXEC, (int)ARRAY_LEN(from));
 		if (high[i] < 0)
 			return -errno;
 	}
-	for (int i = 0; i <= SERVE_FD_CONFIG; i++)
+	for (int i = 0; i < count; i++)
 		if (dup2(high[i], i) < 0)
 			return -errno;
-	*program = SERVE_FD_CONFIG + 1;
-	if (dup3(high[ARRAY_LEN(from) - 1], *program, O_CLOEXEC) < 0)
+	*program = count;
+	if (dup3(high[count], *program, O_CLOEXEC) < 0)
 		return -errno;
 	return syscall(SYS_close_range, *program + 1, ~0u, 0) < 0 ? -errno : 0;
 }
@@ -342,7 +346,7 @@ int serve_start(struct keeper *k, struct err *err)
 		return err_set(err, errno, "make the socket to the unprivileged half");
 	s->sock = pair[0];
 	s->phase = MSG_PHASE_HELLO;
-	s->ready = s->drained = s->dying = false;
+	s->ready = s->drained = s->dying = s->stale = false;
 	s->started_ns = clock_mono_ns();
 	int r = spawn(k, pair[1], err);
 	close(pair[1]);

@@ -157,7 +157,7 @@ int capacity_derive(struct keeper *k, struct err *err)
 	if (setrlimit(RLIMIT_NOFILE, &lim) < 0)
 		return err_set(err, errno, "raise the limit on open files to %ju", (uintmax_t)lim.rlim_max);
 	uint64_t room = instances_in(lim.rlim_cur, FDS_RESERVED, KEEPER_FDS_PER_INSTANCE);
-	uint64_t connections = k->config->max_connections;
+	uint64_t connections = config_connections(k->config);
 	uint64_t serve = instances_in(lim.rlim_cur, FDS_RESERVED + SERVE_FDS_PER_CONNECTION * connections, SERVE_FDS_PER_INSTANCE);
 	if (serve < room)
 		room = serve;
@@ -167,8 +167,8 @@ int capacity_derive(struct keeper *k, struct err *err)
 	if (room == 0 || want > room) {
 		err_set(err, EMFILE, "keep %" PRIu64 " sandboxes beside %" PRIu64 " connections: %ju open files allow %" PRIu64,
 			want ? want : 1, connections, (uintmax_t)lim.rlim_cur, room);
-		return err_hint(err, "raise the hard limit (ulimit -Hn, LimitNOFILE=), or lower --max-connections%s",
-				want > 1 ? " or --max-instances" : "");
+		return err_hint(err, "raise the hard limit (ulimit -Hn, LimitNOFILE=), or lower --max-connections%s%s",
+				k->config->listens > 0 ? " or --max-tcp-connections" : "", want > 1 ? " or --max-instances" : "");
 	}
 	k->capacity = want ? want : room < INSTANCES_DEFAULT ? room : INSTANCES_DEFAULT;
 	k->uses = k->capacity * KEEPER_LAYERS;

@@ -3,6 +3,7 @@
  * be trusted with it stands in keeper-internal.h.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -31,6 +32,19 @@ enum {
 
 /* ---- serve's requests -------------------------------------------------------------- */
 
+static void send_principals(struct keeper *k)
+{
+	union msg m;
+	int fd = fcntl(k->principals_fd, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0) {
+		log_err("event=reload error=\"%s\" action=\"the principals stay as they were; send SIGHUP again\"", strerror(errno));
+		return;
+	}
+	k->serve.stale = false;
+	msg_init(&m, MSG_PRINCIPALS);
+	serve_send(k, &m, &fd, 1);
+}
+
 static void welcome(struct keeper *k, const struct msg_hello *m)
 {
 	struct sysinfo si;
@@ -52,6 +66,8 @@ static void welcome(struct keeper *k, const struct msg_hello *m)
 	a.welcome.host_cpu_milli = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN) * 1000;
 	msg_text(a.welcome.cgroup_name, sizeof(a.welcome.cgroup_name), cgroup_mode_name(k->cgroups.mode));
 	serve_send(k, &a, NULL, 0);
+	if (k->serve.stale)
+		send_principals(k);
 }
 
 static void send_drain(struct keeper *k)
@@ -218,6 +234,27 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 	keeper_turn(k);
 }
 
+/* The principals are read again, and nothing else: what is wrong with the file leaves those in force as they are. */
+static void on_hangup(evutil_socket_t sig, short what, void *arg)
+{
+	struct keeper *k = arg;
+	struct err err = ERR_INIT;
+	(void)sig;
+	(void)what;
+	if (!k->config->principals) {
+		log_info("event=reload result=nothing");
+		return;
+	}
+	if (principals_load(k, &err) < 0) {
+		log_err("event=reload error=\"%s\" hint=\"%s\" action=\"the principals stay as they were\"", err.text, err.hint);
+		return;
+	}
+	log_info("event=reload result=ok");
+	k->serve.stale = true;
+	if (k->serve.proc.pid > 0 && k->serve.phase != MSG_PHASE_HELLO)
+		send_principals(k); /* else with WELCOME, or the next one is born with them */
+}
+
 void keeper_fail(struct keeper *k, const struct err *err)
 {
 	log_err("event=failed error=\"%s\" hint=\"%s\"", err->text, err->hint);
@@ -326,10 +363,10 @@ static int open_loop(struct keeper *k, struct err *err)
 	k->term = evsignal_new(k->base, SIGTERM, on_signal, k);
 	k->interrupt = evsignal_new(k->base, SIGINT, on_signal, k);
 	k->deadline = evtimer_new(k->base, on_deadline, k);
-	if (!k->term || !k->interrupt || !k->deadline || event_add(k->term, NULL) < 0 || event_add(k->interrupt, NULL) < 0)
+	k->hangup = evsignal_new(k->base, SIGHUP, on_hangup, k);
+	if (!k->term || !k->interrupt || !k->hangup || !k->deadline || event_add(k->term, NULL) < 0 ||
+	    event_add(k->interrupt, NULL) < 0 || event_add(k->hangup, NULL) < 0)
 		return err_set(err, ENOMEM, "make the event loop");
-	/* no configuration is read again while running, and a hangup must not end the node */
-	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
 	return 0;
 }
@@ -344,7 +381,8 @@ static int start(struct keeper *k, struct err *err)
 		start_step *run;
 		int status;
 	} steps[] = {
-		{ dirs_open, AGENT_FAILED },    { capacity_derive, AGENT_HOST }, { tables_load, AGENT_FAILED },
+		{ principals_load, AGENT_BAD_USAGE },
+		{ dirs_open, AGENT_FAILED },    { tcp_listen, AGENT_FAILED },    { capacity_derive, AGENT_HOST }, { tables_load, AGENT_FAILED },
 		{ images_check, AGENT_BAD_USAGE }, { images_load, AGENT_FAILED },
 		{ open_cgroups, AGENT_HOST },   { layers_open, AGENT_FAILED },
 		{ confine_step, AGENT_HOST },   { open_loop, AGENT_FAILED },     { serve_start, AGENT_FAILED },
@@ -363,8 +401,9 @@ static void stop(struct keeper *k)
 	release_cgroups(k);
 	images_free(k);
 	tables_free(k);
+	access_close(k);
 	dirs_close(k);
-	struct event *events[] = { k->term, k->interrupt, k->deadline };
+	struct event *events[] = { k->term, k->interrupt, k->hangup, k->deadline };
 	for (size_t i = 0; i < ARRAY_LEN(events); i++)
 		if (events[i])
 			event_free(events[i]);
@@ -380,7 +419,9 @@ static struct keeper *keeper_new(const struct config *c)
 	if (!k)
 		return NULL;
 	k->config = c;
-	k->state_fd = k->lock_fd = k->runtime_fd = k->listen_fd = k->serve.sock = -1;
+	k->state_fd = k->lock_fd = k->runtime_fd = k->listen_fd = k->principals_fd = k->serve.sock = -1;
+	for (size_t i = 0; i < CONFIG_LISTEN_MAX; i++)
+		k->tcp_fd[i] = -1;
 	k->serve.proc = (struct proc)PROC_INIT;
 	k->doctor = (struct doctor_work){ .proc = PROC_INIT, .report_fd = -1 };
 	k->serve.tail = &k->serve.head;

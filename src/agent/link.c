@@ -314,6 +314,11 @@ static bool dispatch(struct link *l, const union msg *m, const int fds[MSG_FDS_M
 		l->phase = MSG_PHASE_DRAIN;
 		l->handlers->drain(l->arg, m->drain.timeout_ms);
 		return true;
+	case MSG_PRINCIPALS:
+		if (!l->handlers->principals)
+			return false;
+		l->handlers->principals(l->arg, fds[0]);
+		return true;
 	case MSG_LAUNCHED:
 	case MSG_LAUNCH_FAILED:
 	case MSG_EXITED:

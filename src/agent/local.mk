@@ -3,11 +3,11 @@
 # main.c, something that has serve_run() (roles.h), and $(KEEPER_LIBS): fc-agent, and tests/keeper's hostile one.
 noinst_LIBRARIES += libagent.a libkeeper.a
 libagent_a_SOURCES = \
-	%D%/config.c %D%/config.h %D%/link.c %D%/link.h %D%/instance.c %D%/instance.h %D%/instance-states.def
+	%D%/config.c %D%/config.h %D%/principals.c %D%/principals.h %D%/permissions.def %D%/link.c %D%/link.h %D%/instance.c %D%/instance.h %D%/instance-states.def
 libagent_a_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
 
 libkeeper_a_SOURCES = \
-	%D%/confine.c %D%/confine.h %D%/keeper.c %D%/keeper-dirs.c %D%/keeper-doctor.c %D%/keeper-image.c %D%/keeper-internal.h \
+	%D%/confine.c %D%/confine.h %D%/keeper.c %D%/keeper-access.c %D%/keeper-dirs.c %D%/keeper-doctor.c %D%/keeper-image.c %D%/keeper-internal.h \
 	%D%/keeper-launch.c %D%/keeper-layer.c %D%/keeper-serve.c %D%/keeper-tables.c %D%/roles.h
 libkeeper_a_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JANSSON_CFLAGS)
 
@@ -17,14 +17,14 @@ KEEPER_LIBS = libkeeper.a libagent.a libipc.a libplan.a libhost.a libspec.a libj
 # libserve.a is the unprivileged half; libapi.a the parts of it that only compute, for unit tests and fuzzing.
 noinst_LIBRARIES += libserve.a libapi.a
 libapi_a_SOURCES = \
-	%D%/api.c %D%/api.h %D%/api-errors.def %D%/body.c %D%/body.h %D%/feed.c %D%/feed.def %D%/feed.h %D%/http.c %D%/http.h \
+	%D%/acs3.c %D%/acs3.h %D%/nonces.c %D%/nonces.h %D%/api.c %D%/api.h %D%/api-errors.def %D%/body.c %D%/body.h %D%/feed.c %D%/feed.def %D%/feed.h %D%/http.c %D%/http.h \
 	%D%/outcomes.def %D%/stats.c %D%/stats.def %D%/stats.h
 libapi_a_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JANSSON_CFLAGS)
 libserve_a_SOURCES = \
-	%D%/catalog.c %D%/catalog-blobs.c %D%/catalog.h %D%/catalog-internal.h \
+	%D%/auth.c %D%/auth.h %D%/catalog.c %D%/catalog-blobs.c %D%/catalog.h %D%/catalog-internal.h \
 	%D%/drain.c %D%/drain.h \
-	%D%/gate.c %D%/gate-functions.c %D%/gate.h %D%/gate-internal.h %D%/gate-invoke.c %D%/gate-node.c \
-	%D%/gate-orchestrator.c %D%/gate-reply.c %D%/gate-routes.c \
+	%D%/gate.c %D%/gate-auth.c %D%/gate-functions.c %D%/gate.h %D%/gate-internal.h %D%/gate-invoke.c %D%/gate-node.c \
+	%D%/gate-orchestrator.c %D%/gate-reply.c %D%/gate-routes.c %D%/gate-who.c \
 	%D%/invocation.c %D%/invocation-end.c %D%/invocation.h %D%/invocation-internal.h %D%/invocation-states.def \
 	%D%/logs.c %D%/logs.h %D%/meter.c %D%/meter.h %D%/runtime.c %D%/runtime.h %D%/serve.c \
 	%D%/upload.c %D%/upload.h %D%/worker.c %D%/worker.h %D%/writer.c %D%/writer.h

@@ -14,6 +14,8 @@ enum {
 	SERVE_FD_LINK = 3,   /* the socket to keeper (agent/link.h) */
 	SERVE_FD_LISTEN = 4, /* the API's socket, bound and listening; keeper unlinks its path at the end */
 	SERVE_FD_CONFIG = 5, /* sealed memfd (config_from_fd) */
+	SERVE_FD_PRINCIPALS = 6, /* sealed memfd: the text of fcnode-principals(5), empty without one */
+	SERVE_FD_TCP = 7,    /* and on: a bound, listening socket for each --listen */
 };
 
 /* fc-agent(8), EXIT STATUS. */
@@ -27,6 +29,6 @@ enum agent_exit {
 /* The root half: until SIGTERM, SIGINT or a failure. Returns the exit status. (agent/keeper.c) */
 int keeper_run(const struct config *c);
 
-/* The unprivileged half, already confined: until DRAIN is done or keeper is gone. Takes both
- * descriptors over. Returns the exit status. (agent/serve.c) */
+/* The unprivileged half, already confined: until DRAIN is done or keeper is gone. Takes both descriptors over, and
+ * those at SERVE_FD_PRINCIPALS and behind. Returns the exit status. (agent/serve.c) */
 int serve_run(const struct config *c, int link_fd, int listen_fd);

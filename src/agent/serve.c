@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/auth.h"
 #include "agent/catalog.h"
 #include "agent/config.h"
 #include "agent/drain.h"
@@ -53,6 +54,7 @@ struct serve {
 	struct drain *drain;
 	struct meter *meter;
 	struct invocations *calls;
+	struct auth *auth;
 	struct gate *gate;
 	bool calls_drained, draining;
 };
@@ -86,8 +88,10 @@ static int come_up(struct serve *s, const struct msg_welcome *m, struct err *err
 	invocations_connect(s->calls, s->instances);
 	catalog_connect(s->catalog, s->link);
 	const struct gate_env gate = { s->base, s->config, s->catalog, s->calls, s->logs, s->meter, &s->stats, s->link,
-				       s->worker, s->feed, s->drain };
+				       s->worker, s->feed, s->drain, s->auth };
 	r = gate_new(&s->gate, &gate, take_fd(&s->listen_fd), err);
+	for (size_t i = 0; i < s->config->listens && r == 0; i++)
+		r = gate_add_tcp(s->gate, SERVE_FD_TCP + (int)i, err);
 	if (r == 0 && (r = link_ready(s->link)) != 0)
 		r = err_set(err, EPIPE, "tell keeper that serve is ready");
 	return r;
@@ -104,6 +108,36 @@ static void on_welcome(void *arg, const struct msg_welcome *m)
 		log_warning("event=drain the node is drained since before this start, and takes no calls: fcctl undrain ends that");
 	log_info("event=ready functions=%zu max_instances=%u cgroups=%s", (size_t)s->stats.functions, m->max_instances,
 		 m->cgroup_name);
+}
+
+/* keeper found the text well formed, so that only memory can be short. */
+static int read_principals(int fd, struct principals **ret, struct err *err)
+{
+	struct buf text = BUF_INIT(PRINCIPALS_FILE_MAX);
+	int r = buf_reserve(&text, PRINCIPALS_FILE_MAX);
+	if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+		r = -errno;
+	if (r == 0)
+		r = buf_read_fd(&text, fd);
+	r = r < 0 ? err_set(err, -r, "read the principals") : principals_parse(text.data ? text.data : "", text.len, ret, err);
+	if (text.data)
+		explicit_bzero(text.data, text.cap);
+	buf_fini(&text);
+	close(fd);
+	return r;
+}
+
+static void on_principals(void *arg, int fd)
+{
+	struct serve *s = arg;
+	struct principals *who;
+	struct err err = ERR_INIT;
+	if (read_principals(fd, &who, &err) < 0) {
+		log_err("event=reload error=\"%s\" action=\"the principals stay as they were; send SIGHUP again\"", err.text);
+		return;
+	}
+	auth_reload(s->auth, who);
+	log_info("event=reload principals=%zu keys=%zu", who->count, who->keys);
 }
 
 static void on_gate_idle(void *arg)
@@ -164,7 +198,7 @@ static void on_lost(void *arg, const struct err *why)
 
 static int open_all(struct serve *s, int link_fd, struct err *err)
 {
-	static const struct link_handlers handlers = { .welcome = on_welcome, .drain = on_drain, .lost = on_lost };
+	static const struct link_handlers handlers = { .welcome = on_welcome, .principals = on_principals, .drain = on_drain, .lost = on_lost };
 	if (config_serve_dir(s->config, s->dir, sizeof(s->dir)) < 0)
 		return err_set(err, ENAMETOOLONG, "name serve's directory below %s", s->config->state_dir);
 	if (mkdir(s->dir, 0700) < 0 && errno != EEXIST)
@@ -184,6 +218,11 @@ static int open_all(struct serve *s, int link_fd, struct err *err)
 		r = drain_new(&s->drain, s->dir, s->worker, err);
 	if (r == 0)
 		r = catalog_new(&s->catalog, s->base, s->config, s->dir, s->writer, &s->stats, err);
+	struct principals *who = NULL;
+	if (r == 0)
+		r = read_principals(SERVE_FD_PRINCIPALS, &who, err);
+	if (r == 0)
+		r = auth_new(&s->auth, s->config, s->dir, who, &s->stats, err);
 	if (r == 0)
 		r = link_new(&s->link, s->base, link_fd, &handlers, s, err);
 	return r;
@@ -197,6 +236,7 @@ static void close_all(struct serve *s)
 	s->calls = invocations_free(s->calls);
 	s->catalog = catalog_free(s->catalog);
 	s->gate = gate_free(s->gate);
+	s->auth = auth_free(s->auth);
 	s->meter = meter_free(s->meter);
 	s->logs = logs_free(s->logs);
 	s->drain = drain_free(s->drain);
@@ -222,6 +262,7 @@ int serve_run(const struct config *c, int link_fd, int listen_fd)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGINT, SIG_IGN); /* keeper decides when to stop, and its end of the link tells when it is gone */
 	signal(SIGTERM, SIG_IGN);
+	signal(SIGHUP, SIG_IGN); /* keeper reads the principals again, also when the signal went to both */
 	umask(0077);
 	s->config = c;
 	s->listen_fd = listen_fd;

@@ -26,6 +26,8 @@ static const struct {
 	{ "usage", fcctl_usage, "print the usage records as a table" },
 	{ "metrics", fcctl_metrics, "print the counters (Prometheus text)" },
 	{ "doctor", fcctl_doctor, "try out what the agent's host can do, and say what to do about what is missing" },
+	{ "whoami", fcctl_whoami, "print whom the agent takes you for, and what you may do" },
+	{ "grants", fcctl_grants, "print who may do what to a function" },
 	{ "info", fcctl_info, "print facts and limits of the node" },
 	{ "capacity", fcctl_capacity, "print what the node has, what is committed and what is free" },
 	{ "events", fcctl_events, "print what happened on the node, and follow it" },

@@ -20,7 +20,8 @@ struct fcctl {
 /* argv[0] is the verb; the value is the exit status (enum cmd_exit). */
 typedef int fcctl_fn(const struct fcctl *ctl, int argc, char **argv);
 fcctl_fn fcctl_deploy, fcctl_create, fcctl_update, fcctl_get, fcctl_list, fcctl_delete, fcctl_invoke, fcctl_logs,
-	fcctl_usage, fcctl_metrics, fcctl_doctor, fcctl_info, fcctl_drain, fcctl_undrain, fcctl_capacity, fcctl_events;
+	fcctl_usage, fcctl_metrics, fcctl_doctor, fcctl_info, fcctl_drain, fcctl_undrain, fcctl_capacity, fcctl_events,
+	fcctl_whoami, fcctl_grants;
 
 /*
  * Options, then exactly `operands` of them. < 0: go on with *first the first

@@ -55,14 +55,20 @@ def zip_of(files):
 
 
 class Agent:
-    def __init__(self, *options, files=None):
+    def __init__(self, *options, files=None, principals=None):
         self.files = files  # hard limit on open files
         self.options = list(options)
         self.dir = tempfile.mkdtemp(prefix="fc-agent-test-")
         os.chmod(self.dir, 0o755)
+        if principals is not None:
+            self.options += ["--principals", self.describe(principals)]
         self.socket = self.dir + "/agent.sock"
         self.process = None
-        self.start()
+        try:
+            self.start()
+        except BaseException:  # nobody will close what never came to be
+            self.close()
+            raise
 
     def start(self, *options):
         with open(self.dir + "/log", "ab") as log:
@@ -86,6 +92,19 @@ class Agent:
              self.socket, "--user", "65534:65534", "--drain-timeout", "2s", *self.options, *options],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             preexec_fn=self.files and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (self.files, self.files))))
+
+    def describe(self, principals):
+        """Write the principals' file: its path."""
+        path = self.dir + "/principals"
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as f:
+            f.write(principals)
+        return path
+
+    def port(self, n=0):
+        """Of the n-th --listen."""
+        lines = [x for x in self.text().splitlines() if "event=listen" in x]
+        count = sum(x == "--listen" for x in self.options)
+        return int(lines[-count:][n].split("port=")[1].split()[0])
 
     def text(self):
         with open(self.dir + "/log") as f:
@@ -112,7 +131,7 @@ class Agent:
                                   check=True).stdout.split()[0])
 
     def close(self):
-        if self.process.poll() is None:
+        if self.process and self.process.poll() is None:
             self.stop()
         shutil.rmtree(self.dir)
 

@@ -78,3 +78,13 @@ FUZZ_COVERAGE += http-body:src/agent/http.c http-body:src/agent/body.c
 %C%_fuzz_http_body_SOURCES = %D%/fuzz-http-body.c
 %C%_fuzz_http_body_LDADD = $(%C%_replay_http_body_LDADD)
 %C%_fuzz_http_body_LDFLAGS = $(FUZZLINK)
+
+# acs3: the signature's header, date and canonical request
+REPLAY += %D%/replay-acs3
+LIBFUZZER += %D%/fuzz-acs3
+FUZZ_COVERAGE += acs3:src/agent/acs3.c
+%C%_replay_acs3_SOURCES = %D%/fuzz-acs3.c %D%/replay-main.c
+%C%_replay_acs3_LDADD = libapi.a libbase.a
+%C%_fuzz_acs3_SOURCES = %D%/fuzz-acs3.c
+%C%_fuzz_acs3_LDADD = $(%C%_replay_acs3_LDADD)
+%C%_fuzz_acs3_LDFLAGS = $(FUZZLINK)

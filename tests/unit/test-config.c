@@ -26,7 +26,7 @@ static struct config *fresh(void)
 /* argv from the words after it, ended by NULL; /dev/null as file, so that the host's own is not read. */
 static int load(struct config *c, struct err *err, const char *word, ...)
 {
-	char *argv[32] = { (char *)(uintptr_t)"fc-agent", (char *)(uintptr_t)"--config", (char *)(uintptr_t)"/dev/null",
+	char *argv[64] = { (char *)(uintptr_t)"fc-agent", (char *)(uintptr_t)"--config", (char *)(uintptr_t)"/dev/null",
 			   (char *)(uintptr_t)"--user", (char *)(uintptr_t)"4321:5432" };
 	int argc = 5;
 	va_list ap;
@@ -92,6 +92,24 @@ static void bad_values_are_named(void **state)
 		{ "--tenant-id-base", "65537", "not a multiple" },
 		{ "--tenant-id-base", "4294901760", "leaves no room" },
 		{ "--max-timeout", "25h", "outside" },
+		{ "--listen", "127.0.0.1:9100", "needs --principals" },
+		{ "--listen", "127.0.0.1", "not ADDRESS:PORT" },
+		{ "--listen", "127.0.0.1:", "not ADDRESS:PORT" },
+		{ "--listen", "127.0.0.1:65536", "not ADDRESS:PORT" },
+		{ "--listen", "localhost:9100", "not ADDRESS:PORT" },
+		{ "--listen", "::1:9100", "not ADDRESS:PORT" },
+		{ "--listen", "[]:9100", "not ADDRESS:PORT" },
+		{ "--listen", "[127.0.0.1]:9100", "not ADDRESS:PORT" },
+		{ "--listen", "0.0.0.0:9100", "not an address of loopback" },
+		{ "--listen", "128.0.0.1:9100", "not an address of loopback" },
+		{ "--listen", "[::]:9100", "not an address of loopback" },
+		{ "--listen", "[::ffff:127.0.0.1]:9100", "not an address of loopback" },
+		{ "--principal-of", "5=ci", "needs --principals" },
+		{ "--principal-of", "ci", "not USER=NAME" },
+		{ "--principal-of", "5=../x", "not USER=NAME" },
+		{ "--principal-of", "0=ci", "root is always" },
+		{ "--principal-of", "no such user=ci", "no such user" },
+		{ "--principals", "", "empty" },
 		{ "--state-dir", "", "empty" },
 		{ "--log-level", "loud", "not one of" },
 	};
@@ -198,7 +216,9 @@ static void serve_reads_what_keeper_wrote(void **state)
 	(void)state;
 	assert_int_equal(load(a, &err, "--max-queue", "77", "--default-cpu", "0.25", "--client-timeout", "1500ms",
 			      "--allow-user", "root", "--allow-user", "12", "--allow-group", "13", "--image", "two=/two",
-			      "--runtime-image", "nodejs=two", "--state-dir", "/s", "--log-level", "debug", NULL), 0);
+			      "--runtime-image", "nodejs=two", "--state-dir", "/s", "--log-level", "debug",
+			      "--principals", "/p", "--principal-of", "15=ci",
+			      "--listen", "127.0.0.1:9100", "--listen", "[2001:db8::1]:0", "--listen-remote", NULL), 0);
 	autoclose int fd = config_to_fd(a);
 	assert_true(fd >= 0);
 	assert_true(fcntl(fd, F_GET_SEALS) & F_SEAL_WRITE);
@@ -216,6 +236,29 @@ static void serve_reads_what_keeper_wrote(void **state)
 	assert_int_equal(b->allow_gid[0], 13);
 	assert_string_equal(config_image(b, "two"), "/two");
 	assert_string_equal(config_runtime_image(b, "nodejs"), "two");
+	assert_string_equal(b->principals, "/p");
+	assert_string_equal(config_principal(b, 15), "ci");
+	assert_null(config_principal(b, 16));
+	assert_int_equal(b->listens, 2);
+	for (size_t i = 0; i < b->listens; i++) {
+		assert_string_equal(a->listen[i].text, b->listen[i].text);
+		assert_int_equal(a->listen[i].len, b->listen[i].len);
+		assert_memory_equal(&a->listen[i].address, &b->listen[i].address, a->listen[i].len);
+	}
+	assert_int_equal(config_connections(b), b->max_connections + b->max_tcp_connections);
+}
+
+static void principal_or_tenant(void **state)
+{
+	struct config *c = fresh();
+	struct err err;
+	(void)state;
+	assert_true(load(c, &err, "--principals", "p", "--principal-of", "15=ci", "--tenant-of", "15=a", NULL) < 0);
+	assert_non_null(strstr(err.text, "is in --tenant-of too"));
+	c = fresh();
+	assert_int_equal(load(c, &err, "--principals", "p", "--principal-of", "15=ci", "--tenant-of", "16=a", NULL), 0);
+	assert_int_equal(c->principals[0], '/');
+	assert_int_equal(config_connections(c), c->max_connections); /* TCP's share is only for those that listen */
 }
 
 static void who_may_call(void **state)
@@ -243,6 +286,7 @@ int main(void)
 		cmocka_unit_test(runtimes_choose_images),
 		cmocka_unit_test(relative_paths_become_absolute),
 		cmocka_unit_test(serve_reads_what_keeper_wrote),
+		cmocka_unit_test(principal_or_tenant),
 		cmocka_unit_test(who_may_call),
 	};
 	return cmocka_run_group_tests_name("config", tests, NULL, NULL);

@@ -54,7 +54,15 @@ static void on_lost(void *arg, const struct err *why)
 	assert_true(why->text[0]);
 }
 
-static const struct link_handlers handlers = { on_welcome, on_drain, on_lost };
+static int new_principals = -1;
+
+static void on_principals(void *arg, int fd)
+{
+	(void)arg;
+	new_principals = fd;
+}
+
+static const struct link_handlers handlers = { on_welcome, on_drain, on_lost, on_principals };
 
 static struct instance_ref start(struct play *p);
 
@@ -443,6 +451,18 @@ static void queue_keeps_order(void **state)
 	assert_int_equal(p->lost, 0);
 }
 
+static void principals_are_handed_on(void **state)
+{
+	struct play *p = *state;
+	union msg m;
+	sample(&m, MSG_PRINCIPALS);
+	say(p, &m);
+	assert_true(new_principals >= 0);
+	assert_int_equal(close(new_principals), 0);
+	new_principals = -1;
+	assert_int_equal(p->lost, 0);
+}
+
 static void drain_and_drained(void **state)
 {
 	struct play *p = *state;
@@ -469,7 +489,7 @@ int main(void)
 		cmocka_unit_test(every_cell), TEST(a_whole_life), TEST(it_never_ran), TEST(full_is_an_outcome),
 		TEST(killed_before_it_ran), TEST(launched_into_a_full_table), TEST(term_leaves_the_state), TEST(word_about_a_stranger),
 		TEST(exit_before_launched), TEST(launched_twice), TEST(nonsense_and_silence), TEST(keeper_is_gone),
-		TEST(requests_are_answered_once), TEST(too_many_requests), TEST(queue_keeps_order), TEST(drain_and_drained),
+		TEST(requests_are_answered_once), TEST(too_many_requests), TEST(queue_keeps_order), TEST(principals_are_handed_on), TEST(drain_and_drained),
 	};
 	return cmocka_run_group_tests_name("instance", tests, NULL, NULL);
 }
