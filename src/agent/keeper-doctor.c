@@ -5,8 +5,8 @@
  * done by a child, with what keeper has left of root's power: what the child
  * cannot do, keeper cannot do for a sandbox either. It writes its report into a
  * memfd that goes to serve unread. One at a time, ended after DOCTOR_MAX_MS, and
- * with keeper; groups it tried out are below the agent's own level, where the
- * next start of an agent finds what a kill left.
+ * with keeper; groups it tried out are below the agent's own level, and what a
+ * kill of it left there goes with it (of keeper: at the next start).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -184,6 +184,13 @@ static void answer_report(struct keeper *k, struct doctor_work *w)
 	serve_send(k, &m, &fd, 1);
 }
 
+static void remove_left(const struct keeper *k, pid_t pid)
+{
+	int r = probe_remove_left(&k->cgroups, k->group, pid);
+	if (r < 0)
+		log_warning("event=doctor error=\"remove the group of a probe that was killed: %s\" action=\"left to the next start\"", strerror(-r));
+}
+
 static void on_exited(evutil_socket_t fd, short what, void *arg)
 {
 	struct keeper *k = arg;
@@ -192,6 +199,8 @@ static void on_exited(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	proc_reap(&w->proc, &status, NULL);
+	if (WIFSIGNALED(status))
+		remove_left(k, w->proc.pid);
 	w->proc.pid = 0;
 	if (w->orphan)
 		; /* nobody waits for it */
@@ -266,6 +275,7 @@ void doctor_free(struct keeper *k)
 		kill(w->proc.pid, SIGKILL); /* our own child, not yet reaped: the number is its */
 		if (w->proc.pidfd < 0 || proc_reap(&w->proc, &status, NULL) < 0)
 			waitpid(w->proc.pid, &status, 0);
+		remove_left(k, w->proc.pid);
 	}
 	work_end(w);
 }

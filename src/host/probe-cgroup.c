@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <sys/wait.h>
@@ -59,6 +60,27 @@ void probe_cgroup_sweep(struct probe_ctx *c)
 {
 	if (c->cgroup.mode != CGROUP_NONE && c->cgroup.writable)
 		cgroup_sweep(&c->cgroup, is_left, c, NULL); /* one that cannot be removed keeps nothing from being probed */
+}
+
+struct left_of {
+	const char *cgroup_path;
+	pid_t pid;
+};
+
+static bool is_left_of(const char *path, void *arg)
+{
+	const struct left_of *l = arg;
+	char own[CGROUP_PATH_MAX];
+	snprintf(own, sizeof(own), "%s%s" GROUP_PREFIX "%d", l->cgroup_path ? l->cgroup_path : "", l->cgroup_path ? "/" : "", (int)l->pid);
+	return strcmp(path, own) == 0;
+}
+
+int probe_remove_left(const struct cgroup_host *h, const char *cgroup_path, pid_t pid)
+{
+	struct left_of l = { cgroup_path, pid };
+	if (h->mode == CGROUP_NONE || !h->writable)
+		return 0;
+	return cgroup_sweep(h, is_left_of, &l, NULL);
 }
 
 static const char *cgroup_todo(struct probe_ctx *c)
@@ -261,6 +283,7 @@ static int start_inside(const struct cgroup *cg, struct proc *p, struct err *err
 				   .pidfd = (uintptr_t)&p->pidfd, .cgroup = (uint64_t)cgroup_clone_fd(cg) };
 	pid_t parent = getpid(), pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (cgroup_join(&joint) < 0 || getppid() != parent)
 			_exit(1);
 		for (;;)
