@@ -12,7 +12,9 @@ tests_fuzz_fuzz_ipc_SOURCES = tests/fuzz/fuzz-ipc.c
 tests_fuzz_fuzz_ipc_LDADD = $(tests_fuzz_replay_ipc_LDADD)
 tests_fuzz_fuzz_ipc_LDFLAGS = $(FUZZLINK)
 
-EXTRA_PROGRAMS += %D%/make-corpus
+check_PROGRAMS += %D%/make-corpus
+TESTS += %D%/corpus.sh
+dist_check_SCRIPTS += %D%/corpus.sh
 %C%_make_corpus_SOURCES = %D%/make-corpus.c %D%/sample.h
 %C%_make_corpus_LDADD = libipc.a libbase.a
 

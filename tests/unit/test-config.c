@@ -17,7 +17,7 @@
 /* A configuration's strings live until the process ends, and so does it. */
 static struct config *fresh(void)
 {
-	static struct config pool[64];
+	static struct config pool[128];
 	static size_t used;
 	assert_true(used < ARRAY_LEN(pool));
 	return &pool[used++];
