@@ -14,3 +14,4 @@ include tests/oci/local.mk
 include tests/sandbox/local.mk
 include tests/images/local.mk
 include tests/v2/local.mk
+include tests/vm/local.mk

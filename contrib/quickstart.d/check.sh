@@ -10,6 +10,8 @@ sandbox count sandboxes probed from inside, hostile code, fc-run
 agent count the agent over its socket, with faults
 images count python3, nodejs and static images: built twice, verified, run in (needs the network)
 oci count fc-run as an OCI runtime
+doctor count what fc-run doctor and fcctl doctor say of each layout of cgroups, in guests too
+vm count the layers kernel to oci, and v2, in guests with pure cgroup v2
 clang count clang -Werror and make check
 asan count make check and check-agent with AddressSanitizer and UBSan
 analyze exit clang's static analyzer
@@ -24,6 +26,8 @@ layer_keeper() { make -C "$work/gcc" check-keeper; }
 layer_agent() { make -C "$work/gcc" check-agent; }
 layer_images() { make -C "$work/gcc" check-images; }
 layer_oci() { make -C "$work/gcc" check-oci; }
+layer_doctor() { make -C "$work/gcc" check-doctor; }
+layer_vm() { make -C "$work/gcc" check-vm; }
 layer_bench() { make -C "$work/gcc" check-bench; }
 layer_clang() { build_in clang CC=clang --enable-werror && make -C "$work/clang" check VERBOSE=1; }
 
@@ -119,7 +123,7 @@ check_main() {
 	say "copying the sources"
 	source_copy
 	# layers that look at a running build need that build
-	if [[ ,$layers, =~ ,(kernel|keeper|sandbox|agent|images|oci|dist|bench), && ,$layers, != *,gcc,* ]]; then
+	if [[ ,$layers, =~ ,(kernel|keeper|sandbox|agent|images|oci|doctor|vm|dist|bench), && ,$layers, != *,gcc,* ]]; then
 		build_in gcc CC=gcc --enable-werror >"$work/logs/build.log" 2>&1 || log_die build
 	fi
 

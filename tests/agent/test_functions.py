@@ -331,7 +331,8 @@ class Fcctl(unittest.TestCase):
                 f.write("def handler(event, context):\n    print('noted')\n    return event\n")
             with open(d + "/fcnode.json", "w") as f:
                 json.dump({"functionName": "dir", "runtime": "python3", "handler": "index.handler", "memorySize": 128}, f)
-            self.assertEqual(a.fcctl("deploy", d).stdout, b"created dir\n")
+            r = a.fcctl("deploy", d)
+            self.assertEqual((r.stdout, r.stderr), (b"created dir\n", b""))
             self.assertEqual(a.fcctl("deploy", d, "--env", "X=y").stdout, b"updated dir\n")
             r = a.fcctl("create", d)
             self.assertEqual(r.returncode, 2)

@@ -2,6 +2,7 @@
 what fcctl says of an option in the wrong place; what the doctor of an agent finds."""
 import concurrent.futures
 import os
+import resource
 import socket
 import subprocess
 import time
@@ -29,6 +30,9 @@ def pipes(pid):
 class Descriptors(unittest.TestCase):
     def test_idle_connections_take_nothing_from_sandboxes(self):
         connections, calls = 1700, 20
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(files[0], 4096), files[1]))  # for this end of the connections
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, files)
         a = Agent("--max-connections", str(connections), files=4096)
         idle = []
         try:
@@ -100,6 +104,7 @@ class Doctor(unittest.TestCase):
         self.assertEqual((r.status, r.headers["Content-Type"]), (200, "application/json"), r.body)
         report = r.json()
         rows = {row["name"]: row for row in report["rows"]}
+        self.assertEqual([row for row in report["rows"] if row["required"] and row["status"] == "missing"], [])
         self.assertTrue(report["fit"] and report["root"])
         self.assertEqual(report["stateDir"], self.a.dir + "/state")
         self.assertEqual(rows["agent.user"]["status"], "degraded")  # these tests run serve as nobody

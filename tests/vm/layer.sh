@@ -5,6 +5,8 @@
 #   kernel   all but cgroup-join (a matter of cgroup v1) and idmap-tree (mapped ids on tmpfs: Linux 6.3)
 #   sandbox  the parts probe, invoke, ending and user; `input` (archives and options: no kernel in it) runs outside only,
 #            `older` repeats the probe once for each newer kernel feature that is switched off: 6.1 is older by itself
+#   oci      cgroup, config, lifecycle and rootless; `errors`, `hooks` and `terminal` are a matter of files, processes and
+#            pseudo-terminals, the same on both, and each test costs 12 seconds, most of them bash's and jq's
 #   agent    all but test_images, which needs the root file systems that the layer images builds
 set -euo pipefail
 layer=$1 source=$2 build=$3
@@ -25,7 +27,7 @@ keeper)
 	;;
 sandbox) "$source/tests/sandbox/run.sh" probe invoke ending user ;;
 agent) "$source/tests/agent/run.sh" "$build" ;;
-oci) "$source/tests/oci/run" ;;
+oci) "$source/tests/oci/run" "$source"/tests/oci/{cgroup,config,lifecycle,rootless}.bats ;;
 v2) "$source/tests/v2/run.sh" "$build" ;;
 *)
 	echo "layer.sh: no layer $layer" >&2
