@@ -14,10 +14,12 @@ import tempfile
 import zipfile
 
 BUILD = os.environ.get("FC_BUILD", os.getcwd())
+SCALE = int(os.environ.get("FC_TEST_TIME_SCALE", "1"))  # how much slower a machine may be
+LONG = min(10 * SCALE, 120)  # seconds that a function has that is not about time
 
 
 class Connection(http.client.HTTPConnection):
-    def __init__(self, path, timeout=60):
+    def __init__(self, path, timeout=60 * min(SCALE, 4)):
         super().__init__("fc-agent", timeout=timeout)
         self.path = path
 
@@ -135,7 +137,7 @@ class Agent:
             self.stop()
         shutil.rmtree(self.dir)
 
-    def request(self, method, path, body=None, timeout=60, **headers):
+    def request(self, method, path, body=None, timeout=60 * min(SCALE, 4), **headers):
         c = Connection(self.socket, timeout)
         try:
             c.request(method, path, body, {k.replace("_", "-"): v for k, v in headers.items()})
@@ -144,7 +146,7 @@ class Agent:
             c.close()
 
     def create(self, name, files, runtime="python3", handler="index.handler", method="POST", **fields):
-        body = {"runtime": runtime, "handler": handler, "memorySize": 128, "timeout": 10, **fields,
+        body = {"runtime": runtime, "handler": handler, "memorySize": 128, "timeout": LONG, **fields,
                 "code": {"zipFile": base64.b64encode(zip_of(files)).decode()}}
         path = "/2023-03-30/functions"
         if method == "PUT":
@@ -177,7 +179,7 @@ class Agent:
                 return float(line.split()[-1])
         raise KeyError(name)
 
-    def raw(self, data, timeout=20, half_close=False):
+    def raw(self, data, timeout=20 * min(SCALE, 4), half_close=False):
         """Send bytes as they are, read until the end."""
         s = socket.socket(socket.AF_UNIX)
         s.settimeout(timeout)

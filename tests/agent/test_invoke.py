@@ -7,7 +7,7 @@ import subprocess
 import threading
 import unittest
 
-from agent import Agent
+from agent import SCALE, Agent
 
 
 class Calls(unittest.TestCase):
@@ -119,7 +119,7 @@ class Calls(unittest.TestCase):
 
     def test_logs(self):
         a = self.a
-        mebibytes = 1024 // int(os.environ.get("FC_TEST_TIME_SCALE", "1"))
+        mebibytes = 1024 // SCALE
         a.python("loud", "import os\ndef handler(event, context):\n    b = b'y' * 63 + b'\\n'\n    b *= 16384\n"
                  "    for i in range(%d):\n        os.write(1, b)\n    return 'done'\n" % mebibytes, timeout=60)
         dropped = a.metric("fcnode_log_bytes_dropped_total")
