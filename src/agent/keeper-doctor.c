@@ -195,13 +195,14 @@ static void on_exited(evutil_socket_t fd, short what, void *arg)
 {
 	struct keeper *k = arg;
 	struct doctor_work *w = &k->doctor;
+	pid_t pid = w->proc.pid;
 	int status = 0;
 	(void)fd;
 	(void)what;
 	proc_reap(&w->proc, &status, NULL);
-	if (WIFSIGNALED(status))
-		remove_left(k, w->proc.pid);
 	w->proc.pid = 0;
+	if (WIFSIGNALED(status))
+		remove_left(k, pid);
 	if (w->orphan)
 		; /* nobody waits for it */
 	else if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
@@ -270,12 +271,13 @@ void doctor_orphan(struct keeper *k)
 void doctor_free(struct keeper *k)
 {
 	struct doctor_work *w = &k->doctor;
+	pid_t pid = w->proc.pid;
 	int status;
-	if (w->proc.pid > 0) {
-		kill(w->proc.pid, SIGKILL); /* our own child, not yet reaped: the number is its */
+	if (pid > 0) {
+		kill(pid, SIGKILL); /* our own child, not yet reaped: the number is its */
 		if (w->proc.pidfd < 0 || proc_reap(&w->proc, &status, NULL) < 0)
-			waitpid(w->proc.pid, &status, 0);
-		remove_left(k, w->proc.pid);
+			waitpid(pid, &status, 0);
+		remove_left(k, pid);
 	}
 	work_end(w);
 }

@@ -54,8 +54,11 @@ struct probe_opts {
 /* Fill the report. The caller must be single-threaded. What an earlier one left that was killed is removed first. */
 void probe_host(struct probe_report *r, const struct probe_opts *o);
 
-/* After the end of a process that was killed in probe_host(): remove the group that it had below cgroup_path (NULL: below
- * the root). Call it before the number pid can be anybody else's. The number of groups removed (0 or 1), or -errno. */
+/*
+ * After the end of a process that was killed in probe_host(): remove the group that it had below cgroup_path (NULL: below
+ * the root). Only one process at a time may probe below that level, or the number could be another's by then. The number
+ * of groups removed (0 or 1), or -errno.
+ */
 struct cgroup_host;
 int probe_remove_left(const struct cgroup_host *h, const char *cgroup_path, pid_t pid);
 
