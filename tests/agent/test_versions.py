@@ -51,6 +51,16 @@ class Base(unittest.TestCase):
         return self.a.request("POST", F + "%s/invocations?qualifier=%s" % (name, qualifier), b"")
 
 
+    def until_ended(self, count):
+        """Until that many sandboxes have ended in all, as the node's events tell."""
+        cursor = ""
+        while count > 0:
+            page = self.a.request("GET", "/node/events?cursor=%s&wait=20000" % cursor).json()
+            self.assertTrue(page["events"], "%d sandboxes did not end within 20 s" % count)
+            count -= sum(e["event"] == "instance.ended" for e in page["events"])
+            cursor = page["cursor"]
+
+
 class Versions(Base):
     options = ["--max-versions", "4", "--max-aliases", "3"]
 
@@ -67,7 +77,7 @@ class Versions(Base):
             r = self.call("life", qualifier)
             self.assertEqual((r.status, r.body, r.headers["X-Fc-Version-Id"]), (200, body, version))
         v1, v2 = (self.api("GET", "life?qualifier=" + q) for q in "12")
-        self.assertEqual((v1["timeout"], v1["environmentVariables"]), (10, {}))
+        self.assertEqual((v1["timeout"], v1["environmentVariables"]), (30, {}))
         self.assertEqual((v2["timeout"], v2["environmentVariables"]), (7, {"A": "b"}))
         code1, code2 = (self.api("GET", "life/code?qualifier=" + q)["digest"] for q in "12")
         self.assertNotEqual(code1, code2)
@@ -76,6 +86,7 @@ class Versions(Base):
         self.refused(self.call("life", "3"), 404, "VersionNotFound", "version 3")
         self.refused(self.call("life", "prod"), 404, "AliasNotFound", "'prod'")
         self.refused(a.request("GET", F + "life?qualifier=9"), 404, "VersionNotFound")
+        self.until_ended(5)  # a call's sandbox keeps its version's code a moment longer than the reply
         self.api("DELETE", "life/versions/1", status=204)
         self.refused(self.call("life", "1"), 404, "VersionNotFound")
         self.refused(a.request("GET", "/blobs/" + code1), 404, "BlobNotFound")  # nothing names it any more
