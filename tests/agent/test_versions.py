@@ -66,7 +66,7 @@ class Versions(Base):
 
     def test_life(self):
         a = self.a
-        self.shell("life", SAY % "one of life")
+        self.shell("life", SAY % "one of life", timeout=30)
         one = self.api("POST", "life/versions", {"description": "the first"})
         self.assertEqual((one["versionId"], one["description"]), ("1", "the first"))
         self.assertRegex(one["createdTime"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
