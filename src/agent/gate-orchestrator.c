@@ -76,6 +76,7 @@ struct events_wait {
 	const char *tenant;          /* NULL: all */
 	size_t limit;
 	struct event *timer;
+	bool counted; /* among stats.event_waits */
 };
 
 static void answer_events(struct exchange *x, const struct events_wait *w)
@@ -95,6 +96,7 @@ static void wait_free(struct exchange *x)
 	if (!w)
 		return;
 	feed_unwatch(x->gate->env.feed, &w->watcher);
+	x->gate->env.stats->event_waits -= w->counted;
 	if (w->timer)
 		event_free(w->timer);
 	free(w);
@@ -146,6 +148,8 @@ static void wait_for_events(struct exchange *x, const struct events_wait *wish, 
 	if (feed_watch(x->gate->env.feed, &w->watcher) == FEED_E_FULL)
 		return gate_error(x, API_RESOURCE_EXHAUSTED, "%d requests wait for events already (node-event-waits); ask without wait",
 				  FEED_WATCHERS_MAX);
+	w->counted = true;
+	x->gate->env.stats->event_waits++;
 	gate_defer(x);
 }
 
