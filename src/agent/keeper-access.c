@@ -121,7 +121,8 @@ int tcp_listen(struct keeper *k, struct err *err)
 {
 	const struct config *c = k->config;
 	for (size_t i = 0; i < c->listens; i++) {
-		struct sockaddr_storage at = { .ss_family = AF_UNSPEC };
+		struct sockaddr_storage at;
+		memset(&at, 0, sizeof(at));
 		socklen_t len = sizeof(at);
 		k->tcp_fd[i] = listen_at(&c->listen[i], err);
 		if (k->tcp_fd[i] < 0)
