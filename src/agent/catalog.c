@@ -17,6 +17,7 @@
 
 struct catalog_function *catalog_function_ref(struct catalog_function *f)
 {
+	assert(f);
 	f->refs++;
 	return f;
 }
@@ -209,6 +210,7 @@ void change_fail(struct change *ch, enum api_code code, const char *fmt, ...)
 
 int catalog_bind_state(sqlite3_stmt *s, const struct catalog_function *f, const char *config)
 {
+	assert(f);
 	writer_text(s, 1, f->tenant);
 	writer_text(s, 2, f->f.name);
 	writer_text(s, 3, f->id);
