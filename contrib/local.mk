@@ -27,3 +27,6 @@ completion-uninstall:
 .PHONY: completion-install completion-uninstall
 INSTALL_DATA_LOCAL += completion-install
 UNINSTALL_LOCAL += completion-uninstall
+
+# for tools that make clients (fcnode-api(7), FILES)
+dist_pkgdata_DATA = %D%/openapi.json

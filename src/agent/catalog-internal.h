@@ -1,6 +1,7 @@
 /*
- * catalog-internal - what catalog.c (functions and their changes) and
- * catalog-blobs.c (bundles, layers, collection) share.
+ * catalog-internal - what catalog.c (functions and their changes),
+ * catalog-versions.c (versions, aliases, limits) and catalog-blobs.c (bundles,
+ * layers, collection) share.
  */
 #pragma once
 
@@ -20,7 +21,7 @@ struct blob {
 	uint64_t size, layer_bytes, layer_files;
 	int64_t created_ms;
 	bool unpacked;
-	unsigned refs; /* functions and changes in flight that name it */
+	unsigned refs; /* states of functions, deployed or held by calls, and changes in flight that name it */
 	LIST_ENTRY(blob) entry;
 };
 
@@ -32,6 +33,7 @@ struct change {
 	struct catalog *catalog;
 	enum change_kind kind;
 	struct catalog_function *old, *next;
+	struct entry *made;     /* create: what goes into the table */
 	struct blob *blob;      /* holds a reference */
 	char *config;           /* text of the row */
 	bool unpacking, quota_bound;
@@ -39,6 +41,20 @@ struct change {
 	catalog_fn *fn;
 	void *arg;
 	TAILQ_ENTRY(change) entry, wait;
+};
+
+struct edit; /* catalog-versions.c: a change of what hangs on a function */
+
+/* A function: its latest state and what hangs on its name. */
+struct entry {
+	struct catalog_function *latest;
+	struct catalog_function **versions; /* by number */
+	size_t nversions;
+	struct catalog_alias *aliases;      /* by name */
+	size_t naliases;
+	uint64_t last_version;
+	int64_t concurrency;                /* -1: no limit of its own */
+	struct edit *edit;                  /* one at a time, and never with the function's deletion */
 };
 
 struct drop { /* a layer that keeper is to remove; again while it is in use */
@@ -55,7 +71,7 @@ struct catalog {
 	struct stats *stats;
 	int blob_dir;
 	struct event *sweep;
-	struct catalog_function **functions; /* ordered by tenant, then name */
+	struct entry **functions; /* ordered by tenant, then name */
 	size_t count, cap;
 	size_t unpacks;                       /* in flight */
 	bool ending;
@@ -64,11 +80,24 @@ struct catalog {
 	TAILQ_HEAD(changes, change) changes, waiting;
 	LIST_HEAD(, put) pending_puts;
 	LIST_HEAD(, catalog_charge) charges;
+	LIST_HEAD(, catalog_function) states; /* all there are */
 };
 
 /* catalog.c */
+struct entry *catalog_entry(struct catalog *c, const char *tenant, const char *name); /* or NULL */
+bool catalog_is_deleting(struct catalog *c, const struct entry *e);
+void catalog_fail(catalog_fn *fn, void *arg, enum api_code code, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+struct catalog_function *catalog_state_new(struct catalog *c, struct blob *b); /* one reference; takes one of the bundle's */
+int catalog_bind_state(sqlite3_stmt *s, const struct catalog_function *f, const char *config); /* ?1 to ?10, CATALOG_COLUMNS */
+#define CATALOG_COLUMNS "tenant, name, id, config, digest, code_size, checksum, created_ms, modified_ms, revision"
+/* The next row that has these columns first; its bundle is not there: logged, *ret NULL and 0. */
+int catalog_read_state(struct catalog *c, sqlite3_stmt *s, struct catalog_function **ret, struct err *err);
 void change_fail(struct change *ch, enum api_code code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void change_commit(struct change *ch);
+
+/* catalog-versions.c */
+int catalog_load_versions(struct catalog *c, struct err *err);
+void catalog_entry_free(struct entry *e);
 
 /* catalog-blobs.c */
 int catalog_load_blobs(struct catalog *c, struct err *err);

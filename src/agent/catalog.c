@@ -17,6 +17,7 @@
 
 struct catalog_function *catalog_function_ref(struct catalog_function *f)
 {
+	assert(f);
 	f->refs++;
 	return f;
 }
@@ -25,8 +26,30 @@ void catalog_function_unref(struct catalog_function *f)
 {
 	if (!f || --f->refs > 0)
 		return;
+	if (f->catalog) {
+		LIST_REMOVE(f, entry);
+		catalog_blob_unref(f->catalog, f->blob);
+	}
 	function_fini(&f->f);
 	free(f);
+}
+
+struct catalog_function *catalog_state_new(struct catalog *c, struct blob *b)
+{
+	struct catalog_function *f = calloc(1, sizeof(*f));
+	if (!f)
+		return NULL;
+	f->refs = 1;
+	f->catalog = c;
+	f->blob = b;
+	b->refs++;
+	LIST_INSERT_HEAD(&c->states, f, entry);
+	str_copy(f->tenant, sizeof(f->tenant), b->tenant);
+	str_copy(f->digest, sizeof(f->digest), b->digest);
+	str_copy(f->checksum, sizeof(f->checksum), b->checksum);
+	str_copy(f->version, sizeof(f->version), "LATEST");
+	f->code_size = b->size;
+	return f;
 }
 
 /* ---- the table in memory ------------------------------------------------- */
@@ -43,7 +66,7 @@ static size_t lower_bound(const struct catalog *c, const char *tenant, const cha
 	size_t low = 0, high = c->count;
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
-		if (compare(c->functions[mid], tenant, name) < 0)
+		if (compare(c->functions[mid]->latest, tenant, name) < 0)
 			low = mid + 1;
 		else
 			high = mid;
@@ -51,10 +74,16 @@ static size_t lower_bound(const struct catalog *c, const char *tenant, const cha
 	return low;
 }
 
-struct catalog_function *catalog_find(struct catalog *c, const char *tenant, const char *name)
+struct entry *catalog_entry(struct catalog *c, const char *tenant, const char *name)
 {
 	size_t i = lower_bound(c, tenant, name);
-	return i < c->count && compare(c->functions[i], tenant, name) == 0 ? c->functions[i] : NULL;
+	return i < c->count && compare(c->functions[i]->latest, tenant, name) == 0 ? c->functions[i] : NULL;
+}
+
+struct catalog_function *catalog_find(struct catalog *c, const char *tenant, const char *name)
+{
+	struct entry *e = catalog_entry(c, tenant, name);
+	return e ? e->latest : NULL;
 }
 
 size_t catalog_list(struct catalog *c, const char *tenant, const char *prefix, const char *from, size_t limit,
@@ -63,7 +92,7 @@ size_t catalog_list(struct catalog *c, const char *tenant, const char *prefix, c
 	size_t n = 0;
 	*more = NULL;
 	for (size_t i = lower_bound(c, tenant, strcmp(from, prefix) > 0 ? from : prefix); i < c->count; i++) {
-		struct catalog_function *f = c->functions[i];
+		struct catalog_function *f = c->functions[i]->latest;
 		if (strcmp(f->tenant, tenant) != 0 || !str_starts(f->f.name, prefix))
 			break;
 		if (n == limit) {
@@ -78,28 +107,39 @@ size_t catalog_list(struct catalog *c, const char *tenant, const char *prefix, c
 static size_t tenant_functions(const struct catalog *c, const char *tenant)
 {
 	size_t n = 0;
-	for (size_t i = lower_bound(c, tenant, ""); i < c->count && strcmp(c->functions[i]->tenant, tenant) == 0; i++)
+	for (size_t i = lower_bound(c, tenant, ""); i < c->count && strcmp(c->functions[i]->latest->tenant, tenant) == 0; i++)
 		n++;
 	return n;
 }
 
-/* Takes the caller's reference. Room was made before (reserve). */
-static void table_insert(struct catalog *c, struct catalog_function *f)
+/* Room was made before (reserve). */
+static void table_insert(struct catalog *c, struct entry *e)
 {
-	size_t i = lower_bound(c, f->tenant, f->f.name);
+	size_t i = lower_bound(c, e->latest->tenant, e->latest->f.name);
 	assert(c->count < c->cap);
 	memmove(&c->functions[i + 1], &c->functions[i], (c->count - i) * sizeof(*c->functions));
-	c->functions[i] = f;
+	c->functions[i] = e;
 	c->stats->functions = ++c->count;
 }
 
-static void table_remove(struct catalog *c, struct catalog_function *f)
+static void table_remove(struct catalog *c, struct entry *e)
 {
-	size_t i = lower_bound(c, f->tenant, f->f.name);
-	assert(i < c->count && c->functions[i] == f);
+	size_t i = lower_bound(c, e->latest->tenant, e->latest->f.name);
+	assert(i < c->count && c->functions[i] == e && !e->edit);
 	memmove(&c->functions[i], &c->functions[i + 1], (c->count - i - 1) * sizeof(*c->functions));
 	c->stats->functions = --c->count;
-	catalog_function_unref(f);
+	catalog_entry_free(e);
+}
+
+/* Takes the reference over. */
+static struct entry *entry_new(struct catalog_function *f)
+{
+	struct entry *e = calloc(1, sizeof(*e));
+	if (!e)
+		return NULL;
+	e->latest = f;
+	e->concurrency = -1;
+	return e;
 }
 
 /* Room for every change in flight and one more. */
@@ -112,7 +152,7 @@ static int reserve(struct catalog *c)
 	if (c->count + pending <= c->cap)
 		return 0;
 	size_t cap = c->cap * 2 + pending + 16;
-	struct catalog_function **grown = realloc(c->functions, cap * sizeof(*grown));
+	struct entry **grown = realloc(c->functions, cap * sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
 	c->functions = grown;
@@ -133,6 +173,15 @@ static bool name_is_changing(struct catalog *c, const char *tenant, const char *
 	return false;
 }
 
+bool catalog_is_deleting(struct catalog *c, const struct entry *e)
+{
+	const struct change *ch;
+	TAILQ_FOREACH(ch, &c->changes, entry)
+		if (ch->kind == CHANGE_DELETE && compare(ch->old, e->latest->tenant, e->latest->f.name) == 0)
+			return true;
+	return false;
+}
+
 static void change_end(struct change *ch, const struct catalog_result *r)
 {
 	struct catalog *c = ch->catalog;
@@ -143,6 +192,8 @@ static void change_end(struct change *ch, const struct catalog_result *r)
 		catalog_blob_unref(c, ch->blob);
 	catalog_function_unref(ch->old);
 	catalog_function_unref(ch->next);
+	if (ch->made)
+		catalog_entry_free(ch->made);
 	free(ch->config);
 	free(ch);
 }
@@ -157,30 +208,56 @@ void change_fail(struct change *ch, enum api_code code, const char *fmt, ...)
 	change_end(ch, &r);
 }
 
+int catalog_bind_state(sqlite3_stmt *s, const struct catalog_function *f, const char *config)
+{
+	assert(f);
+	writer_text(s, 1, f->tenant);
+	writer_text(s, 2, f->f.name);
+	writer_text(s, 3, f->id);
+	writer_text(s, 4, config);
+	writer_text(s, 5, f->digest);
+	sqlite3_bind_int64(s, 6, (sqlite3_int64)f->code_size);
+	writer_text(s, 7, f->checksum);
+	sqlite3_bind_int64(s, 8, f->created_ms);
+	sqlite3_bind_int64(s, 9, f->modified_ms);
+	return sqlite3_bind_int64(s, 10, (sqlite3_int64)f->revision);
+}
+
+/* The function and what hangs on it. */
+static int delete_rows(sqlite3 *db, const struct catalog_function *f)
+{
+	static const char *const sql[] = {
+		"DELETE FROM aliases WHERE tenant = ?1 AND name = ?2",
+		"DELETE FROM versions WHERE tenant = ?1 AND name = ?2",
+		"DELETE FROM functions WHERE tenant = ?1 AND name = ?2",
+	};
+	int r = 0;
+	for (size_t i = 0; i < ARRAY_LEN(sql) && r == 0; i++) {
+		autostmt sqlite3_stmt *s = writer_prepare(db, sql[i]);
+		if (s) {
+			writer_text(s, 1, f->tenant);
+			writer_text(s, 2, f->f.name);
+		}
+		r = writer_step(db, s);
+	}
+	return r;
+}
+
 /* In the writer's thread: ch is not touched by the loop meanwhile. */
 static int write_row(struct writer_job *job, sqlite3 *db)
 {
 	struct change *ch = (struct change *)job;
-	const struct catalog_function *f = ch->next ? ch->next : ch->old;
-	autostmt sqlite3_stmt *s = writer_prepare(
-		db, ch->kind == CHANGE_DELETE
-			    ? "DELETE FROM functions WHERE tenant = ?1 AND name = ?2"
-			    : "INSERT OR REPLACE INTO functions(tenant, name, id, config, digest, code_size, checksum,"
-			      " created_ms, modified_ms, revision) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)");
-	if (!s)
-		return writer_step(db, s);
-	writer_text(s, 1, f->tenant);
-	writer_text(s, 2, f->f.name);
-	if (ch->kind != CHANGE_DELETE) {
-		writer_text(s, 3, f->id);
-		writer_text(s, 4, ch->config);
-		writer_text(s, 5, f->digest);
-		sqlite3_bind_int64(s, 6, (sqlite3_int64)f->code_size);
-		writer_text(s, 7, f->checksum);
-		sqlite3_bind_int64(s, 8, f->created_ms);
-		sqlite3_bind_int64(s, 9, f->modified_ms);
-		sqlite3_bind_int64(s, 10, (sqlite3_int64)f->revision);
+	if (ch->kind != CHANGE_UPDATE) { /* before a create: what a function left that was not served for want of its bundle */
+		int r = delete_rows(db, ch->next ? ch->next : ch->old);
+		if (r < 0 || ch->kind == CHANGE_DELETE)
+			return r;
 	}
+	autostmt sqlite3_stmt *s = writer_prepare(
+		db, "INSERT INTO functions(" CATALOG_COLUMNS ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+		    " ON CONFLICT(tenant, name) DO UPDATE SET id = ?3, config = ?4, digest = ?5, code_size = ?6, checksum = ?7,"
+		    " created_ms = ?8, modified_ms = ?9, revision = ?10");
+	if (s)
+		catalog_bind_state(s, ch->next, ch->config);
 	return writer_step(db, s);
 }
 
@@ -188,20 +265,21 @@ static void row_written(struct writer_job *job, int result)
 {
 	struct change *ch = (struct change *)job;
 	struct catalog *c = ch->catalog;
+	const struct catalog_function *f = ch->next ? ch->next : ch->old;
 	if (result < 0) {
-		change_fail(ch, result == -ENOSPC ? API_STORAGE_FULL : API_INTERNAL,
-			    "store function '%s': %s", (ch->next ? ch->next : ch->old)->f.name, strerror(-result));
+		change_fail(ch, result == -ENOSPC ? API_STORAGE_FULL : API_INTERNAL, "store function '%s': %s", f->f.name,
+			    strerror(-result));
 		return;
 	}
-	struct blob *old_blob = ch->old ? catalog_blob(c, ch->old->tenant, ch->old->digest) : NULL;
-	if (ch->old)
-		table_remove(c, catalog_find(c, ch->old->tenant, ch->old->f.name));
-	if (ch->next) {
-		table_insert(c, catalog_function_ref(ch->next));
-		ch->blob->refs++; /* the function's own; the change's goes with the change */
+	struct entry *e = ch->kind == CHANGE_CREATE ? NULL : catalog_entry(c, f->tenant, f->f.name);
+	if (ch->kind == CHANGE_CREATE) {
+		table_insert(c, take_ptr(ch->made));
+	} else if (ch->kind == CHANGE_DELETE) {
+		table_remove(c, e);
+	} else {
+		catalog_function_unref(e->latest);
+		e->latest = catalog_function_ref(ch->next);
 	}
-	if (old_blob)
-		catalog_blob_unref(c, old_blob);
 	struct catalog_result r = { .code = API_CODE_MAX, .function = ch->next };
 	change_end(ch, &r);
 }
@@ -233,38 +311,38 @@ static struct change *change_new(struct catalog *c, enum change_kind kind, struc
 	return ch;
 }
 
-static void fail_now(catalog_fn *fn, void *arg, enum api_code code, const char *fmt, const char *name)
+void catalog_fail(catalog_fn *fn, void *arg, enum api_code code, const char *fmt, ...)
 {
 	struct catalog_result r = { .code = code };
-	snprintf(r.message, sizeof(r.message), fmt, name);
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(r.message, sizeof(r.message), fmt, ap);
+	va_end(ap);
 	fn(arg, &r);
 }
 
 /* The new state of a function, with its row's text. Takes *f over on success. */
-static int fill_next(struct change *ch, const char *tenant, struct function *f)
+static int fill_next(struct change *ch, struct function *f)
 {
-	struct catalog_function *n = calloc(1, sizeof(*n));
 	autojson json_t *config = function_to_json(f);
 	ch->config = config ? json_dumps(config, JSON_COMPACT) : NULL;
-	if (!n || !ch->config || str_uuid(n->id) < 0) {
-		free(n);
+	struct catalog_function *n = ch->next = ch->config ? catalog_state_new(ch->catalog, ch->blob) : NULL;
+	if (!n || str_uuid(n->id) < 0)
 		return -ENOMEM;
-	}
-	n->refs = 1;
-	str_copy(n->tenant, sizeof(n->tenant), tenant);
-	str_copy(n->digest, sizeof(n->digest), ch->blob->digest);
-	str_copy(n->checksum, sizeof(n->checksum), ch->blob->checksum);
-	n->code_size = ch->blob->size;
 	n->created_ms = n->modified_ms = clock_real_ms();
 	n->revision = 1;
 	if (ch->old) {
 		memcpy(n->id, ch->old->id, sizeof(n->id));
 		n->created_ms = ch->old->created_ms;
 		n->revision = ch->old->revision + 1;
+	} else {
+		ch->made = entry_new(n);
+		if (!ch->made)
+			return -ENOMEM;
+		catalog_function_ref(n);
 	}
 	n->f = *f;
 	function_init(f); /* what it pointed to is the snapshot's now */
-	ch->next = n;
 	return 0;
 }
 
@@ -286,7 +364,7 @@ static void change_begin(struct change *ch, const char *tenant, struct function 
 		return;
 	}
 	ch->blob->refs++;
-	if (fill_next(ch, tenant, f) < 0) {
+	if (fill_next(ch, f) < 0) {
 		change_fail(ch, API_INTERNAL, "store function '%s': out of memory", f->name);
 		return;
 	}
@@ -298,15 +376,15 @@ void catalog_create(struct catalog *c, const char *tenant, struct function *f, c
 		    void *arg)
 {
 	if (catalog_find(c, tenant, f->name))
-		return fail_now(fn, arg, API_FUNCTION_EXISTS, "function '%s' already exists; PUT changes it", f->name);
+		return catalog_fail(fn, arg, API_FUNCTION_EXISTS, "function '%s' already exists; PUT changes it", f->name);
 	if (name_is_changing(c, tenant, f->name))
-		return fail_now(fn, arg, API_CONCURRENT_UPDATE, "function '%s' is being changed by another request", f->name);
+		return catalog_fail(fn, arg, API_CONCURRENT_UPDATE, "function '%s' is being changed by another request", f->name);
 	if (tenant_functions(c, tenant) >= c->config->max_functions)
-		return fail_now(fn, arg, API_LIMIT_EXCEEDED, "tenant '%s' has as many functions as max-functions allows",
+		return catalog_fail(fn, arg, API_LIMIT_EXCEEDED, "tenant '%s' has as many functions as max-functions allows",
 				tenant);
 	struct change *ch = reserve(c) == 0 ? change_new(c, CHANGE_CREATE, NULL, fn, arg) : NULL;
 	if (!ch)
-		return fail_now(fn, arg, API_INTERNAL, "store function '%s': out of memory", f->name);
+		return catalog_fail(fn, arg, API_INTERNAL, "store function '%s': out of memory", f->name);
 	change_begin(ch, tenant, f, digest);
 }
 
@@ -314,82 +392,85 @@ void catalog_update(struct catalog *c, struct catalog_function *old, struct func
 		    catalog_fn *fn, void *arg)
 {
 	if (catalog_find(c, old->tenant, old->f.name) != old || name_is_changing(c, old->tenant, old->f.name))
-		return fail_now(fn, arg, API_CONCURRENT_UPDATE, "function '%s' is being changed by another request",
+		return catalog_fail(fn, arg, API_CONCURRENT_UPDATE, "function '%s' is being changed by another request",
 				old->f.name);
 	struct change *ch = reserve(c) == 0 ? change_new(c, CHANGE_UPDATE, old, fn, arg) : NULL;
 	if (!ch)
-		return fail_now(fn, arg, API_INTERNAL, "store function '%s': out of memory", old->f.name);
+		return catalog_fail(fn, arg, API_INTERNAL, "store function '%s': out of memory", old->f.name);
 	change_begin(ch, old->tenant, f, digest ? digest : old->digest);
 }
 
 void catalog_delete(struct catalog *c, struct catalog_function *old, catalog_fn *fn, void *arg)
 {
 	if (name_is_changing(c, old->tenant, old->f.name))
-		return fail_now(fn, arg, API_CONCURRENT_UPDATE, "function '%s' is being changed by another request",
+		return catalog_fail(fn, arg, API_CONCURRENT_UPDATE, "function '%s' is being changed by another request",
 				old->f.name);
+	const struct entry *e = catalog_entry(c, old->tenant, old->f.name);
+	if (!e || e->edit)
+		return catalog_fail(fn, arg, API_CONCURRENT_UPDATE, "function '%s' is being changed by another request",
+				    old->f.name);
 	struct change *ch = change_new(c, CHANGE_DELETE, old, fn, arg);
 	if (!ch)
-		return fail_now(fn, arg, API_INTERNAL, "delete function '%s': out of memory", old->f.name);
+		return catalog_fail(fn, arg, API_INTERNAL, "delete function '%s': out of memory", old->f.name);
 	change_commit(ch);
 }
 
 /* ---- start --------------------------------------------------------------- */
 
-static struct catalog_function *read_row(sqlite3_stmt *s, struct err *err)
+int catalog_read_state(struct catalog *c, sqlite3_stmt *s, struct catalog_function **ret, struct err *err)
 {
-	const char *tenant = (const char *)sqlite3_column_text(s, 0);
-	const char *name = (const char *)sqlite3_column_text(s, 1);
-	const char *config = (const char *)sqlite3_column_text(s, 3);
-	struct catalog_function *f = calloc(1, sizeof(*f));
-	if (!f || !tenant || !name || !config) {
-		free(f);
-		err_set(err, ENOMEM, "read the table of functions");
-		return NULL;
+	const char *tenant = (const char *)sqlite3_column_text(s, 0), *name = (const char *)sqlite3_column_text(s, 1);
+	const char *config = (const char *)sqlite3_column_text(s, 3), *digest = (const char *)sqlite3_column_text(s, 4);
+	*ret = NULL;
+	if (!tenant || !name || !config || !digest)
+		return err_set(err, ENOMEM, "read the table of functions");
+	struct blob *b = catalog_blob(c, tenant, digest);
+	if (!b) { /* one function lost is no reason to lose them all; its row stays until it is deployed again */
+		log_err("tenant=%s function=%s is not served: its bundle sha256:%s is not in the database; deploy it again", tenant,
+			name, digest);
+		return 0;
 	}
 	autojson json_t *object = json_parse(config, strlen(config), "stored function", err);
+	struct catalog_function *f = object ? catalog_state_new(c, b) : NULL;
+	if (object && !f)
+		return err_set(err, ENOMEM, "read the table of functions");
 	if (!object || function_parse(object, name, &f->f, err) < 0) {
 		err_wrap(err, "stored function %s of tenant %s", name, tenant);
-		free(f);
-		return NULL;
+		catalog_function_unref(f);
+		return -EINVAL;
 	}
-	f->refs = 1;
-	str_copy(f->tenant, sizeof(f->tenant), tenant);
 	str_copy(f->id, sizeof(f->id), (const char *)sqlite3_column_text(s, 2));
-	str_copy(f->digest, sizeof(f->digest), (const char *)sqlite3_column_text(s, 4));
 	f->code_size = (uint64_t)sqlite3_column_int64(s, 5);
 	str_copy(f->checksum, sizeof(f->checksum), (const char *)sqlite3_column_text(s, 6));
 	f->created_ms = sqlite3_column_int64(s, 7);
 	f->modified_ms = sqlite3_column_int64(s, 8);
 	f->revision = (uint64_t)sqlite3_column_int64(s, 9);
-	return f;
+	*ret = f;
+	return 0;
 }
 
 static int load_functions(struct catalog *c, struct err *err)
 {
 	sqlite3 *db = writer_connection(c->writer, WRITER_STATE);
-	autostmt sqlite3_stmt *s =
-		writer_prepare(db, "SELECT tenant, name, id, config, digest, code_size, checksum, created_ms,"
-				   " modified_ms, revision FROM functions ORDER BY tenant, name");
+	autostmt sqlite3_stmt *s = writer_prepare(db, "SELECT " CATALOG_COLUMNS ", last_version, ifnull(reserved_concurrency, -1)"
+						      " FROM functions ORDER BY tenant, name");
 	int r;
 	while ((r = writer_step(db, s)) == 1) {
-		struct catalog_function *f = read_row(s, err);
-		if (!f)
+		struct catalog_function *f;
+		if (catalog_read_state(c, s, &f, err) < 0)
 			return -EINVAL;
-		struct blob *b = catalog_blob(c, f->tenant, f->digest);
-		if (!b) { /* one function lost is no reason to lose them all; its row stays until it is deployed again */
-			log_err("tenant=%s function=%s is not served: its bundle sha256:%s is not in the database; deploy it again",
-				f->tenant, f->f.name, f->digest);
-			catalog_function_unref(f);
+		if (!f)
 			continue;
-		}
-		if (reserve(c) < 0) {
+		struct entry *e = reserve(c) == 0 ? entry_new(f) : NULL;
+		if (!e) {
 			catalog_function_unref(f);
 			return err_set(err, ENOMEM, "read the table of functions");
 		}
-		b->refs++;
-		table_insert(c, f);
+		e->last_version = (uint64_t)sqlite3_column_int64(s, 10);
+		e->concurrency = sqlite3_column_int64(s, 11);
+		table_insert(c, e);
 	}
-	return r < 0 ? err_set(err, -r, "read the table of functions: %s", sqlite3_errmsg(db)) : 0;
+	return r < 0 ? err_set(err, -r, "read the table of functions: %s", sqlite3_errmsg(db)) : catalog_load_versions(c, err);
 }
 
 static void on_sweep(evutil_socket_t fd, short what, void *arg)
@@ -455,8 +536,13 @@ struct catalog *catalog_free(struct catalog *c)
 	if (c->sweep)
 		event_free(c->sweep);
 	for (size_t i = 0; i < c->count; i++)
-		catalog_function_unref(c->functions[i]);
+		catalog_entry_free(c->functions[i]);
 	free(c->functions);
+	struct catalog_function *f;
+	while ((f = LIST_FIRST(&c->states))) { /* whose holders end after us */
+		LIST_REMOVE(f, entry);
+		f->catalog = NULL;
+	}
 	catalog_free_blobs(c);
 	if (c->blob_dir >= 0)
 		close(c->blob_dir);

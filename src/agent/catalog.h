@@ -1,6 +1,6 @@
 /*
- * catalog - what is deployed: functions, the code bundles they were made from,
- * and which of those are unpacked.
+ * catalog - what is deployed: functions with their versions and aliases, the
+ * code bundles they were made from, and which of those are unpacked.
  *
  * Everything is held in memory and is a copy of the database: reads never
  * wait. A change goes: name reserved, tenant known to keeper, layer unpacked,
@@ -9,8 +9,12 @@
  *
  * A bundle is stored once whatever the number of tenants that uploaded it, but
  * a tenant can name only bundles it uploaded itself, and each is charged for
- * its own. A bundle that no function names any more is removed with its layer;
- * one that was uploaded and never named, after CATALOG_BLOB_GRACE_MS.
+ * its own. A bundle that no state of a function names any more, deployed or
+ * still held by a call, is removed with its layer; one that was uploaded and
+ * never named, after CATALOG_BLOB_GRACE_MS.
+ *
+ * A version is a copy of a function's state under a number that never comes
+ * twice; an alias names one, and may give shares of its calls to others.
  */
 #pragma once
 
@@ -31,11 +35,25 @@ struct link;
 struct stats;
 struct writer;
 
-enum { CATALOG_NAME_SIZE = 72, CATALOG_BLOB_GRACE_MS = 3600 * 1000, CATALOG_MESSAGE_MAX = 1200 };
+enum {
+	CATALOG_NAME_SIZE = 72, CATALOG_BLOB_GRACE_MS = 3600 * 1000, CATALOG_MESSAGE_MAX = 1200,
+	CATALOG_VERSION_SIZE = 24,        /* "LATEST", or a number */
+	CATALOG_ALIAS_MAX = 64,
+	CATALOG_NOTE_MAX = FUNCTION_DESCRIPTION_MAX,
+	CATALOG_WEIGHTS_MAX = 8,          /* additional versions of one alias */
+	CATALOG_WEIGHT_ONE = 1000000,     /* weights are millionths */
+	CATALOG_CONCURRENCY_MAX = 1000000,
+};
 
-/* One state of a function; never changed once it is visible, so a call in flight keeps what it began with. */
+/*
+ * One state of a function, the latest or a version; never changed once it is visible, so a call in flight keeps what it
+ * began with, its code included.
+ */
 struct catalog_function {
 	unsigned refs;
+	struct catalog *catalog;          /* NULL: the catalog has ended, or a unit test made it */
+	struct blob *blob;
+	LIST_ENTRY(catalog_function) entry;
 	char tenant[CATALOG_NAME_SIZE];
 	char id[37];
 	struct function f;
@@ -44,15 +62,34 @@ struct catalog_function {
 	uint64_t code_size;
 	int64_t created_ms, modified_ms;
 	uint64_t revision; /* the entity tag */
+	uint64_t number;   /* of the version; 0: the latest state */
+	char version[CATALOG_VERSION_SIZE];
+	char note[CATALOG_NOTE_MAX + 1]; /* the version's description */
+	int64_t published_ms;
 };
 struct catalog_function *catalog_function_ref(struct catalog_function *f);
 void catalog_function_unref(struct catalog_function *f);
 
-/* What a change came to: code is API_CODE_MAX when it is done. function or blob may be NULL. */
+struct catalog_alias {
+	char name[CATALOG_ALIAS_MAX + 1];
+	char id[37];
+	char note[CATALOG_NOTE_MAX + 1];
+	uint64_t version;                 /* takes what the weights leave */
+	size_t nweights;
+	struct catalog_weight {
+		uint64_t version;
+		uint32_t millionths;
+	} weight[CATALOG_WEIGHTS_MAX];
+	int64_t created_ms, modified_ms;
+	uint64_t revision;
+};
+
+/* What a change came to: code is API_CODE_MAX when it is done. */
 struct catalog_result {
 	enum api_code code;
 	char message[CATALOG_MESSAGE_MAX];
-	struct catalog_function *function; /* borrowed */
+	struct catalog_function *function; /* borrowed, like the other; NULL where it is about none */
+	const struct catalog_alias *alias;
 };
 typedef void catalog_fn(void *arg, const struct catalog_result *r); /* exactly once, from the loop or from inside the call */
 
@@ -79,6 +116,48 @@ void catalog_create(struct catalog *c, const char *tenant, struct function *f, c
 void catalog_update(struct catalog *c, struct catalog_function *old, struct function *f, const char *digest,
 		    catalog_fn *fn, void *arg);
 void catalog_delete(struct catalog *c, struct catalog_function *old, catalog_fn *fn, void *arg);
+
+/* ---- versions and aliases (catalog-versions.c) -----------------------------
+ * All are about a function that catalog_find() finds; another change of its versions, aliases or limits under way at the
+ * same time gives ConcurrentUpdateError. */
+
+/*
+ * The state that a qualifier names: NULL, "" and LATEST, a version's number, or an alias. weigh: an alias' weights decide
+ * by chance, once for each call; else it is the alias' own version. API_CODE_MAX and *ret borrowed, or why not with err.
+ */
+enum api_code catalog_resolve(struct catalog *c, const char *tenant, const char *name, const char *qualifier, bool weigh,
+			      struct catalog_function **ret, struct err *err);
+
+/* Which version a call gets, draw being evenly spread over 0 .. CATALOG_WEIGHT_ONE - 1. Pure. */
+uint64_t catalog_alias_pick(const struct catalog_alias *a, uint32_t draw);
+
+/*
+ * Weights of an alias from "additionalVersionWeight", {"2": 0.1, ...}: at most CATALOG_WEIGHTS_MAX numbers of versions other
+ * than a->version, each 0 to 1 in steps of a millionth, together at most 1. Pure. -EINVAL with err, and *a is as it was.
+ */
+int catalog_alias_weights(struct catalog_alias *a, json_t *weights, struct err *err);
+json_t *catalog_alias_weights_json(const struct catalog_alias *a); /* a new reference, or NULL without memory */
+
+void catalog_publish(struct catalog *c, struct catalog_function *f, const char *note, catalog_fn *fn, void *arg);
+struct catalog_function *catalog_find_version(struct catalog *c, const char *tenant, const char *name, uint64_t number);
+/* Refused while an alias names it. */
+void catalog_delete_version(struct catalog *c, struct catalog_function *version, catalog_fn *fn, void *arg);
+/* In order of numbers, from `from` on (0: from the end they begin with); *more is the number that comes next, or 0. */
+size_t catalog_list_versions(struct catalog *c, const struct catalog_function *f, uint64_t from, bool forward, size_t limit,
+			     struct catalog_function **out, uint64_t *more);
+
+/* Borrowed until the loop goes on. */
+const struct catalog_alias *catalog_find_alias(struct catalog *c, const struct catalog_function *f, const char *alias);
+/* As catalog_list(). */
+size_t catalog_list_aliases(struct catalog *c, const struct catalog_function *f, const char *prefix, const char *from, size_t limit,
+			    const struct catalog_alias **out, const char **more);
+/* Create it or change it: name, version, weights and note of *a count. Every version it names must be there. */
+void catalog_put_alias(struct catalog *c, const struct catalog_function *f, const struct catalog_alias *a, catalog_fn *fn, void *arg);
+void catalog_delete_alias(struct catalog *c, const struct catalog_function *f, const char *alias, catalog_fn *fn, void *arg);
+
+/* Calls of the function (all versions) at once; -1: no limit of its own. */
+int64_t catalog_concurrency(struct catalog *c, const struct catalog_function *f);
+void catalog_set_concurrency(struct catalog *c, const struct catalog_function *f, int64_t calls, catalog_fn *fn, void *arg);
 
 /* Store a finished upload (taken over). */
 void catalog_put_blob(struct catalog *c, const char *tenant, struct upload *u, const struct upload_result *digest,

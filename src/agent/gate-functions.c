@@ -16,8 +16,6 @@
 #include "base/json.h"
 #include "base/str.h"
 
-enum { LIST_DEFAULT = 20, LIST_MAX = 100 };
-
 /* A create or update on its way: read and the zip written to a file by the worker, the zip stored, then the function. */
 struct deploy {
 	struct worker_job job;        /* first: a job is its deploy */
@@ -36,7 +34,7 @@ struct deploy {
 	struct upload_result code;    /* only sha256 is set for code.blob */
 };
 
-static json_t *time_text(int64_t ms)
+json_t *gate_time(int64_t ms)
 {
 	char text[40];
 	time_t s = (time_t)(ms / 1000);
@@ -54,8 +52,8 @@ static json_t *function_object(const struct catalog_function *f)
 	json_object_set_new(o, "functionId", json_string(f->id));
 	json_object_set_new(o, "codeSize", json_integer((json_int_t)f->code_size));
 	json_object_set_new(o, "codeChecksum", json_string(f->checksum));
-	json_object_set_new(o, "createdTime", time_text(f->created_ms));
-	json_object_set_new(o, "lastModifiedTime", time_text(f->modified_ms));
+	json_object_set_new(o, "createdTime", gate_time(f->created_ms));
+	json_object_set_new(o, "lastModifiedTime", gate_time(f->modified_ms));
 	json_object_set_new(o, "instanceIsolationMode", json_string("REQUEST_EXCLUSIVE"));
 	return o;
 }
@@ -67,7 +65,7 @@ static void etag_of(const struct catalog_function *f, char *out, size_t size)
 
 static void answer_function(struct exchange *x, const struct catalog_function *f)
 {
-	char etag[64];
+	char etag[GATE_ETAG_SIZE];
 	etag_of(f, etag, sizeof(etag));
 	gate_header(x, "Etag", "\"%s\"", etag);
 	gate_json(x, 200, function_object(f));
@@ -83,7 +81,7 @@ const char *gate_function_name(struct exchange *x)
 	return NULL;
 }
 
-static struct catalog_function *find(struct exchange *x)
+struct catalog_function *gate_function(struct exchange *x)
 {
 	const char *name = gate_function_name(x);
 	if (!name)
@@ -94,15 +92,34 @@ static struct catalog_function *find(struct exchange *x)
 	return f;
 }
 
-static bool precondition(struct exchange *x, const struct catalog_function *f)
+struct catalog_function *gate_qualified(struct exchange *x)
+{
+	struct catalog_function *f;
+	struct err err = ERR_INIT;
+	const char *name = gate_function_name(x);
+	if (!name)
+		return NULL;
+	enum api_code code = catalog_resolve(x->gate->env.catalog, x->tenant, name, http_query(&x->target, "qualifier"), false, &f, &err);
+	if (code == API_CODE_MAX)
+		return f;
+	gate_error(x, code, "%s", err.text);
+	return NULL;
+}
+
+bool gate_precondition(struct exchange *x, const char *what, const char *name, const char *etag)
 {
 	const char *match = gate_request_header(x, "If-Match");
-	char etag[64];
-	etag_of(f, etag, sizeof(etag));
 	if (!match || http_etag_matches(match, etag))
 		return true;
-	gate_error(x, API_PRECONDITION_FAILED, "function '%s' has changed: its Etag is \"%s\" now", f->f.name, etag);
+	gate_error(x, API_PRECONDITION_FAILED, "%s '%s' has changed: its Etag is \"%s\" now", what, name, etag);
 	return false;
+}
+
+static bool precondition(struct exchange *x, const struct catalog_function *f)
+{
+	char etag[GATE_ETAG_SIZE];
+	etag_of(f, etag, sizeof(etag));
+	return gate_precondition(x, "function", f->f.name, etag);
 }
 
 /* ---- create and update --------------------------------------------------- */
@@ -128,10 +145,11 @@ static void tell(const struct exchange *x, enum feed_kind kind, const char *name
 static void deployed(void *arg, const struct catalog_result *r)
 {
 	struct exchange *x = arg;
-	const struct deploy *d = x->op;
+	struct deploy *d = x->op;
 	if (r->code != API_CODE_MAX)
 		return gate_error(x, r->code, "%s", r->message);
 	tell(x, d->old ? FEED_FUNCTION_UPDATED : FEED_FUNCTION_CREATED, r->function->f.name);
+	catalog_function_unref(take_ptr(d->old)); /* its code may go before the answer does */
 	answer_function(x, r->function);
 }
 
@@ -305,21 +323,30 @@ void gate_create(struct exchange *x) { deploy(x, NULL); }
 
 void gate_update(struct exchange *x)
 {
-	struct catalog_function *f = find(x);
+	struct catalog_function *f = gate_function(x);
 	if (f && precondition(x, f))
 		deploy(x, f);
 }
 
 /* ---- list, get, delete --------------------------------------------------- */
 
+bool gate_page_limit(struct exchange *x, uint64_t *ret)
+{
+	const char *text = http_query(&x->target, "limit");
+	*ret = GATE_PAGE_DEFAULT;
+	if (!text || (str_to_u64(text, ret) == 0 && *ret >= 1 && *ret <= GATE_PAGE_MAX))
+		return true;
+	gate_error(x, API_INVALID_ARGUMENT, "limit: a number from 1 to %d", GATE_PAGE_MAX);
+	return false;
+}
+
 void gate_list(struct exchange *x)
 {
-	struct catalog_function *page[LIST_MAX];
-	const char *limit_text = http_query(&x->target, "limit"), *prefix = http_query(&x->target, "prefix");
-	const char *from = http_query(&x->target, "nextToken"), *more;
-	uint64_t limit = LIST_DEFAULT;
-	if (limit_text && (str_to_u64(limit_text, &limit) < 0 || limit < 1 || limit > LIST_MAX))
-		return gate_error(x, API_INVALID_ARGUMENT, "limit: a number from 1 to %d", LIST_MAX);
+	struct catalog_function *page[GATE_PAGE_MAX];
+	const char *prefix = http_query(&x->target, "prefix"), *from = http_query(&x->target, "nextToken"), *more;
+	uint64_t limit;
+	if (!gate_page_limit(x, &limit))
+		return;
 	size_t n = catalog_list(x->gate->env.catalog, x->tenant, prefix ? prefix : "", from ? from : "", limit, page, &more);
 	json_t *list = json_array(), *o = json_object();
 	for (size_t i = 0; i < n; i++)
@@ -332,7 +359,7 @@ void gate_list(struct exchange *x)
 
 void gate_get(struct exchange *x)
 {
-	struct catalog_function *f = find(x);
+	struct catalog_function *f = gate_qualified(x);
 	if (f)
 		answer_function(x, f);
 }
@@ -348,7 +375,7 @@ static void deleted(void *arg, const struct catalog_result *r)
 
 void gate_delete(struct exchange *x)
 {
-	struct catalog_function *f = find(x);
+	struct catalog_function *f = gate_function(x);
 	if (!f || !precondition(x, f))
 		return;
 	gate_defer(x);
@@ -359,7 +386,7 @@ void gate_delete(struct exchange *x)
 
 void gate_get_code(struct exchange *x)
 {
-	struct catalog_function *f = find(x);
+	struct catalog_function *f = gate_qualified(x);
 	if (!f)
 		return;
 	char url[100];

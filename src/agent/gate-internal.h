@@ -179,9 +179,20 @@ enum gate_match gate_route(const char *method, const struct http_target *t, cons
 /* "prefix" and the names of a resource path: part n of the target, checked as a name; or answers and returns NULL. */
 const char *gate_function_name(struct exchange *x);
 
+struct catalog_function;
+struct catalog_function *gate_function(struct exchange *x);  /* the latest state of the one that the path names; or answers */
+struct catalog_function *gate_qualified(struct exchange *x); /* the state that ?qualifier= names, of an alias its own version */
+bool gate_precondition(struct exchange *x, const char *what, const char *name, const char *etag); /* If-Match; or answers */
+enum { GATE_ETAG_SIZE = 64, GATE_PAGE_DEFAULT = 20, GATE_PAGE_MAX = 100 };
+bool gate_page_limit(struct exchange *x, uint64_t *ret);     /* ?limit=, or answers */
+json_t *gate_time(int64_t ms);
+
 typedef void gate_handler(struct exchange *x);
 gate_handler gate_create, gate_list, gate_get, gate_update, gate_delete, gate_get_code, gate_put_blob, gate_get_blob;
 gate_handler gate_put_blob_begin;
+gate_handler gate_publish, gate_list_versions, gate_delete_version;
+gate_handler gate_create_alias, gate_list_aliases, gate_get_alias, gate_update_alias, gate_delete_alias;
+gate_handler gate_put_concurrency, gate_get_concurrency, gate_list_concurrency, gate_delete_concurrency;
 gate_handler gate_invoke_begin, gate_invoke;
 gate_handler gate_capacity, gate_events, gate_drain_get, gate_drain_put, gate_drain_delete, gate_instances;
 gate_handler gate_healthz, gate_metrics, gate_usage, gate_logs, gate_node_info, gate_doctor;

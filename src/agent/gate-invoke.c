@@ -45,11 +45,10 @@ void gate_invoke_begin(struct exchange *x)
 	struct err err = ERR_INIT;
 	if (!name)
 		return;
-	struct catalog_function *f = catalog_find(x->gate->env.catalog, x->tenant, name);
-	if (!f)
-		return gate_error(x, API_FUNCTION_NOT_FOUND, "function '%s' does not exist", name);
-	if (qualifier && strcasecmp(qualifier, "LATEST") != 0)
-		return gate_error(x, API_NOT_IMPLEMENTED, "qualifier '%s': this node serves only LATEST so far", qualifier);
+	struct catalog_function *f;
+	enum api_code code = catalog_resolve(x->gate->env.catalog, x->tenant, name, qualifier, true, &f, &err);
+	if (code != API_CODE_MAX)
+		return gate_error(x, code, "%s", err.text);
 	if (type && strcasecmp(type, "Async") == 0)
 		return gate_error(x, API_NOT_IMPLEMENTED, "x-fc-invocation-type: Async is not served by this node yet; use Sync");
 	if (type && strcasecmp(type, "Sync") != 0)
@@ -60,14 +59,14 @@ void gate_invoke_begin(struct exchange *x)
 	uint64_t most = x->gate->env.config->max_reply_bytes;
 	if (!gate_reply_room(x, most < GATE_REPLIES_MAX / 2 ? most : GATE_REPLIES_MAX / 2))
 		return;
-	enum api_code code = invocation_admit(x->gate->env.calls, &err);
+	code = invocation_admit(x->gate->env.calls, f, &err);
 	if (code != API_CODE_MAX) {
 		if (code == API_SHUTTING_DOWN)
 			gate_header(x, "Retry-After", "%d", RETRY_AFTER_S);
 		return gate_error(x, code, "%s", err.text);
 	}
 	const struct invocation_wish w = {
-		.function = f, .request_id = x->request_id, .log_tail = log && strcasecmp(log, "Tail") == 0, .done = called, .arg = x,
+		.function = f, .qualifier = qualifier, .request_id = x->request_id, .log_tail = log && strcasecmp(log, "Tail") == 0, .done = called, .arg = x,
 	};
 	x->op = invocation_new(x->gate->env.calls, &w);
 	x->on_gone = on_gone;
@@ -97,7 +96,7 @@ static void called(void *arg, struct invocation_result *r)
 		gate_header(x, "X-Fc-Instance-Id", "%s", r->instance_id);
 		gate_header(x, "X-Fc-Invocation-Duration", "%" PRIu64, (r->run_us + 500) / 1000);
 		gate_header(x, "X-Fc-Max-Memory-Usage", "%.2f", (double)r->peak_bytes / 1048576);
-		gate_header(x, "X-Fc-Version-Id", "LATEST");
+		gate_header(x, "X-Fc-Version-Id", "%s", r->version);
 		gate_header(x, "X-Fcnode-Served", "cold");
 		gate_header(x, "X-Fcnode-Outcome", "%s", outcome_name(r->outcome));
 		gate_header(x, "X-Fcnode-Billed-Duration", "%" PRIu64, r->billed_ms);

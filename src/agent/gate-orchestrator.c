@@ -76,6 +76,7 @@ struct events_wait {
 	const char *tenant;          /* NULL: all */
 	size_t limit;
 	struct event *timer;
+	bool counted; /* among stats.event_waits */
 };
 
 static void answer_events(struct exchange *x, const struct events_wait *w)
@@ -95,6 +96,7 @@ static void wait_free(struct exchange *x)
 	if (!w)
 		return;
 	feed_unwatch(x->gate->env.feed, &w->watcher);
+	x->gate->env.stats->event_waits -= w->counted;
 	if (w->timer)
 		event_free(w->timer);
 	free(w);
@@ -146,6 +148,8 @@ static void wait_for_events(struct exchange *x, const struct events_wait *wish, 
 	if (feed_watch(x->gate->env.feed, &w->watcher) == FEED_E_FULL)
 		return gate_error(x, API_RESOURCE_EXHAUSTED, "%d requests wait for events already (node-event-waits); ask without wait",
 				  FEED_WATCHERS_MAX);
+	w->counted = true;
+	x->gate->env.stats->event_waits++;
 	gate_defer(x);
 }
 
@@ -248,8 +252,8 @@ void gate_drain_delete(struct exchange *x) { change(x, false, ""); }
 static json_t *instance_object(const struct invocation_view *v)
 {
 	return json_pack("{s:s, s:s, s:I, s:s, s:s, s:s}", "instanceId", v->instance_id, "status",
-			 v->running ? "Running" : "Starting", "createdTimeMs", (json_int_t)v->start_ms, "versionId", "LATEST",
-			 "qualifier", "LATEST", "requestId", v->request_id);
+			 v->running ? "Running" : "Starting", "createdTimeMs", (json_int_t)v->start_ms, "versionId", v->version,
+			 "qualifier", v->qualifier, "requestId", v->request_id);
 }
 
 void gate_instances(struct exchange *x)
@@ -262,11 +266,9 @@ void gate_instances(struct exchange *x)
 		return;
 	if (!catalog_find(x->gate->env.catalog, x->tenant, name))
 		return gate_error(x, API_FUNCTION_NOT_FOUND, "function '%s' does not exist", name);
-	if (qualifier && strcmp(qualifier, "LATEST") != 0)
-		return gate_error(x, API_NOT_IMPLEMENTED, "qualifier '%s': this node serves only LATEST so far", qualifier);
 	if (all && strcmp(all, "true") != 0 && strcmp(all, "false") != 0)
 		return gate_error(x, API_INVALID_ARGUMENT, "withAllActive: true or false");
-	size_t n = invocations_view(x->gate->env.calls, x->tenant, name, page, limit);
+	size_t n = invocations_view(x->gate->env.calls, x->tenant, name, qualifier ? qualifier : "", page, limit);
 	json_t *list = json_array(), *o = json_object();
 	for (size_t i = 0; i < n; i++)
 		json_array_append_new(list, instance_object(&page[i]));

@@ -73,7 +73,7 @@ void gate_file(struct exchange *x, const char *type, int fd)
 
 void gate_json(struct exchange *x, unsigned status, json_t *body)
 {
-	char *text = body ? json_dumps(body, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
+	char *text = body ? json_dumps(body, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9)) : NULL;
 	json_decref(body);
 	if (!text)
 		return gate_error(x, API_INTERNAL, "out of memory");

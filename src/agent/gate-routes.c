@@ -5,6 +5,9 @@
 
 static const char *const no_query[] = { NULL };
 static const char *const list_query[] = { "limit", "prefix", "nextToken", NULL };
+static const char *const versions_query[] = { "direction", "limit", "nextToken", NULL };
+static const char *const configs_query[] = { "functionName", "limit", "nextToken", NULL };
+static const char *const qualified_query[] = { "qualifier", NULL };
 static const char *const invoke_query[] = { "qualifier", NULL };
 static const char *const usage_query[] = { "tenant", "functionName", "requestId", "from", "to", "limit", "nextToken", NULL };
 static const char *const events_query[] = { "cursor", "limit", "wait", NULL };
@@ -18,11 +21,23 @@ static const char *const grants_query[] = { "function", NULL };
 static const struct route routes[] = {
 	{ "POST", API_ROOT, BODY_JSON, no_query, NULL, gate_create, PERMISSION_CREATE_FUNCTION },
 	{ "GET", API_ROOT, BODY_NONE, list_query, NULL, gate_list, PERMISSION_LIST_FUNCTIONS },
-	{ "GET", API_ROOT "/{}", BODY_NONE, no_query, NULL, gate_get, PERMISSION_GET_FUNCTION },
+	{ "GET", API_ROOT "/{}", BODY_NONE, qualified_query, NULL, gate_get, PERMISSION_GET_FUNCTION },
 	{ "PUT", API_ROOT "/{}", BODY_JSON, no_query, NULL, gate_update, PERMISSION_UPDATE_FUNCTION },
 	{ "DELETE", API_ROOT "/{}", BODY_NONE, no_query, NULL, gate_delete, PERMISSION_DELETE_FUNCTION },
-	{ "GET", API_ROOT "/{}/code", BODY_NONE, no_query, NULL, gate_get_code, PERMISSION_GET_CODE },
+	{ "GET", API_ROOT "/{}/code", BODY_NONE, qualified_query, NULL, gate_get_code, PERMISSION_GET_CODE },
 	{ "POST", API_ROOT "/{}/invocations", BODY_EVENT, invoke_query, gate_invoke_begin, gate_invoke, PERMISSION_INVOKE_FUNCTION },
+	{ "POST", API_ROOT "/{}/versions", BODY_JSON, no_query, NULL, gate_publish, PERMISSION_PUBLISH_VERSION },
+	{ "GET", API_ROOT "/{}/versions", BODY_NONE, versions_query, NULL, gate_list_versions, PERMISSION_LIST_VERSIONS },
+	{ "DELETE", API_ROOT "/{}/versions/{}", BODY_NONE, no_query, NULL, gate_delete_version, PERMISSION_DELETE_VERSION },
+	{ "POST", API_ROOT "/{}/aliases", BODY_JSON, no_query, NULL, gate_create_alias, PERMISSION_CREATE_ALIAS },
+	{ "GET", API_ROOT "/{}/aliases", BODY_NONE, list_query, NULL, gate_list_aliases, PERMISSION_LIST_ALIASES },
+	{ "GET", API_ROOT "/{}/aliases/{}", BODY_NONE, no_query, NULL, gate_get_alias, PERMISSION_GET_ALIAS },
+	{ "PUT", API_ROOT "/{}/aliases/{}", BODY_JSON, no_query, NULL, gate_update_alias, PERMISSION_UPDATE_ALIAS },
+	{ "DELETE", API_ROOT "/{}/aliases/{}", BODY_NONE, no_query, NULL, gate_delete_alias, PERMISSION_DELETE_ALIAS },
+	{ "PUT", API_ROOT "/{}/concurrency", BODY_JSON, no_query, NULL, gate_put_concurrency, PERMISSION_PUT_CONCURRENCY },
+	{ "GET", API_ROOT "/{}/concurrency", BODY_NONE, no_query, NULL, gate_get_concurrency, PERMISSION_GET_CONCURRENCY },
+	{ "DELETE", API_ROOT "/{}/concurrency", BODY_NONE, no_query, NULL, gate_delete_concurrency, PERMISSION_DELETE_CONCURRENCY },
+	{ "GET", "/2023-03-30/concurrency-configs", BODY_NONE, configs_query, NULL, gate_list_concurrency, PERMISSION_LIST_CONCURRENCY },
 	{ "GET", API_ROOT "/{}/instances", BODY_NONE, instances_query, NULL, gate_instances, PERMISSION_LIST_INSTANCES },
 	{ "PUT", "/blobs/{}", BODY_UPLOAD, no_query, gate_put_blob_begin, gate_put_blob, PERMISSION_PUT_BLOB },
 	{ "GET", "/blobs/{}", BODY_NONE, no_query, NULL, gate_get_blob, PERMISSION_GET_BLOB },

@@ -23,6 +23,7 @@ struct invocation {
 	enum invocation_state state;
 	struct catalog_function *function;
 	char request_id[40], instance_id[37];
+	char qualifier[CATALOG_ALIAS_MAX + 1];
 	bool log_tail, initialising;
 	invocation_fn *done;
 	void *arg;

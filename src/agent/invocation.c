@@ -295,6 +295,7 @@ static int payload_memfd(struct invocation *i, struct err *err)
 {
 	const struct function_start start = {
 		.function = &i->function->f, .instance_id = i->instance_id, .account_id = i->function->tenant,
+		.version_id = i->function->version, .qualifier = i->qualifier,
 	};
 	autobuf struct buf payload = BUF_INIT(PAYLOAD_MAX);
 	int r = plan_function_payload(&start, &payload, err);
@@ -336,12 +337,15 @@ static void fill_intent(struct invocation *i)
 	str_copy(r->timeline, sizeof(r->timeline), "{}");
 }
 
-/* The function as it is now: the layer of what it was when the call came may be gone. false: it was deleted. */
+/*
+ * A call of LATEST gets the function as it is now. One of a version keeps it, and with it its code, also when the alias that
+ * chose it has moved and the version was deleted since. false: the function was deleted.
+ */
 static bool renew_function(struct invocation *i)
 {
 	struct catalog *c = i->table->env.catalog;
 	struct catalog_function *old = i->function, *now = c ? catalog_find(c, old->tenant, old->f.name) : old;
-	if (now && now != old) {
+	if (now && now != old && !old->number) {
 		i->function = catalog_function_ref(now);
 		catalog_function_unref(old);
 	}
@@ -402,9 +406,26 @@ static void pump(struct invocations *t)
 	update_gauges(t);
 }
 
+static bool is_of(const struct invocation *i, const struct catalog_function *f)
+{
+	return strcmp(i->function->f.name, f->f.name) == 0 && strcmp(i->function->tenant, f->tenant) == 0;
+}
+
+/* Calls of the function, whatever its version, that wait and run: at most max-queue and max-instances are looked at. */
+static size_t calls_of(const struct invocations *t, const struct catalog_function *f)
+{
+	const struct invocation *i;
+	size_t n = 0;
+	TAILQ_FOREACH(i, &t->queue, entry)
+		n += is_of(i, f);
+	TAILQ_FOREACH(i, &t->running, entry)
+		n += is_of(i, f);
+	return n;
+}
+
 /* ---- the caller's side --------------------------------------------------- */
 
-enum api_code invocation_admit(struct invocations *t, struct err *err)
+enum api_code invocation_admit(struct invocations *t, const struct catalog_function *f, struct err *err)
 {
 	if (t->draining || !t->instances) {
 		err_set(err, 0, t->draining ? "the agent is shutting down" : "the agent is starting");
@@ -414,6 +435,11 @@ enum api_code invocation_admit(struct invocations *t, struct err *err)
 		const char *why = drain_reason(t->env.drain);
 		err_set(err, 0, "the node is drained%s%s; it takes calls again after DELETE /node/drain", *why ? ": " : "", why);
 		return API_SHUTTING_DOWN;
+	}
+	int64_t most = t->env.catalog ? catalog_concurrency(t->env.catalog, f) : -1;
+	if (most >= 0 && calls_of(t, f) >= (size_t)most) {
+		err_set(err, 0, "%" PRId64 " calls of function '%s' may be at once (reservedConcurrency)", most, f->f.name);
+		return API_RESOURCE_EXHAUSTED;
 	}
 	bool free_slot = instances_live(t->instances) < instances_capacity(t->instances);
 	if ((!free_slot || t->queued) && t->queued >= t->env.config->max_queue) {
@@ -437,6 +463,7 @@ struct invocation *invocation_new(struct invocations *t, const struct invocation
 	i->table = t;
 	i->state = INVOCATION_READING;
 	i->function = catalog_function_ref(w->function);
+	str_copy(i->qualifier, sizeof(i->qualifier), i->function->number ? w->qualifier : "LATEST");
 	str_copy(i->request_id, sizeof(i->request_id), w->request_id);
 	i->log_tail = w->log_tail;
 	i->done = w->done;
@@ -455,7 +482,7 @@ void invocation_body(struct invocation *i, struct buf *event)
 	*event = (struct buf)BUF_INIT(0);
 	t->env.stats->event_bytes += i->event.len;
 	step(i, INVOCATION_EV_BODY);
-	enum api_code code = invocation_admit(t, &err); /* again: the body may have taken long */
+	enum api_code code = invocation_admit(t, i->function, &err); /* again: the body may have taken long */
 	if (code != API_CODE_MAX)
 		return refuse(i, code, err.text);
 	TAILQ_INSERT_TAIL(&t->queue, i, entry);
@@ -532,22 +559,23 @@ bool invocations_draining(const struct invocations *t) { return t->draining; }
 size_t invocations_queued(const struct invocations *t) { return t->queued; }
 size_t invocations_running(const struct invocations *t) { return t->nrunning; }
 
-static bool matches(const struct invocation *i, const char *tenant, const char *function)
+static bool matches(const struct invocation *i, const char *tenant, const char *function, const char *qualifier)
 {
-	return (!*tenant || strcmp(i->function->tenant, tenant) == 0) && (!*function || strcmp(i->function->f.name, function) == 0);
+	return (!*tenant || strcmp(i->function->tenant, tenant) == 0) && (!*function || strcmp(i->function->f.name, function) == 0) &&
+	       (!*qualifier || strcmp(i->qualifier, qualifier) == 0 || strcmp(i->function->version, qualifier) == 0);
 }
 
-size_t invocations_view(const struct invocations *t, const char *tenant, const char *function, struct invocation_view *out,
-			size_t max)
+size_t invocations_view(const struct invocations *t, const char *tenant, const char *function, const char *qualifier,
+			struct invocation_view *out, size_t max)
 {
 	const struct invocation *i;
 	size_t n = 0;
 	TAILQ_FOREACH(i, &t->running, entry) {
 		if (n == max)
 			break;
-		if (matches(i, tenant, function))
+		if (matches(i, tenant, function, qualifier))
 			out[n++] = (struct invocation_view){ i->request_id, i->instance_id, i->function->tenant, i->function->f.name,
-							     i->has_launched, i->start_ms };
+							     i->function->version, i->qualifier, i->has_launched, i->start_ms };
 	}
 	return n;
 }

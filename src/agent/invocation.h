@@ -55,7 +55,7 @@ struct invocation_result {
 	const char *error_type; /* X-Fc-Error-Type, or NULL */
 	struct buf body;
 	struct buf log_tail;    /* raw; only when asked for */
-	const char *instance_id, *checksum;
+	const char *instance_id, *checksum, *version;
 	uint64_t run_us, billed_ms, peak_bytes; /* peak 0: not counted */
 	const char *timeline;   /* compact JSON, microseconds */
 };
@@ -83,14 +83,15 @@ bool invocations_draining(const struct invocations *t);
 
 struct invocation_wish {
 	struct catalog_function *function; /* a reference is taken */
+	const char *qualifier;             /* as the caller gave it; NULL: none */
 	const char *request_id;
 	bool log_tail;
 	invocation_fn *done;
 	void *arg;
 };
 
-/* Would one be taken now? API_CODE_MAX, or why not with text. */
-enum api_code invocation_admit(struct invocations *t, struct err *err);
+/* Would one of this function be taken now? API_CODE_MAX, or why not with text. */
+enum api_code invocation_admit(struct invocations *t, const struct catalog_function *f, struct err *err);
 
 /* NULL when out of memory. State READING. */
 struct invocation *invocation_new(struct invocations *t, const struct invocation_wish *w);
@@ -109,13 +110,14 @@ size_t invocations_running(const struct invocations *t);
 
 /* One call that has a sandbox; borrowed until the loop goes on. */
 struct invocation_view {
-	const char *request_id, *instance_id, *tenant, *function;
+	const char *request_id, *instance_id, *tenant, *function, *version, *qualifier;
 	bool running; /* its program was executed */
 	int64_t start_ms;
 };
-/* Those of this tenant and function ("" is any), oldest first, at most max; their number. */
-size_t invocations_view(const struct invocations *t, const char *tenant, const char *function, struct invocation_view *out,
-			size_t max);
+/* Those of this tenant, function and qualifier ("" is any; a version's number, or what their callers said), oldest first,
+ * at most max; their number. */
+size_t invocations_view(const struct invocations *t, const char *tenant, const char *function, const char *qualifier,
+			struct invocation_view *out, size_t max);
 
 /* The captured text of a call that still runs, or NULL. tenant "" is any. */
 const struct buf *invocations_log(struct invocations *t, const char *request_id, const char *tenant);

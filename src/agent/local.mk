@@ -21,10 +21,10 @@ libapi_a_SOURCES = \
 	%D%/outcomes.def %D%/stats.c %D%/stats.def %D%/stats.h
 libapi_a_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JANSSON_CFLAGS)
 libserve_a_SOURCES = \
-	%D%/auth.c %D%/auth.h %D%/catalog.c %D%/catalog-blobs.c %D%/catalog.h %D%/catalog-internal.h \
+	%D%/auth.c %D%/auth.h %D%/catalog.c %D%/catalog-blobs.c %D%/catalog-versions.c %D%/catalog.h %D%/catalog-internal.h \
 	%D%/drain.c %D%/drain.h \
 	%D%/gate.c %D%/gate-auth.c %D%/gate-functions.c %D%/gate.h %D%/gate-internal.h %D%/gate-invoke.c %D%/gate-node.c \
-	%D%/gate-orchestrator.c %D%/gate-reply.c %D%/gate-routes.c %D%/gate-who.c \
+	%D%/gate-orchestrator.c %D%/gate-reply.c %D%/gate-routes.c %D%/gate-versions.c %D%/gate-who.c \
 	%D%/invocation.c %D%/invocation-end.c %D%/invocation.h %D%/invocation-internal.h %D%/invocation-states.def \
 	%D%/logs.c %D%/logs.h %D%/meter.c %D%/meter.h %D%/runtime.c %D%/runtime.h %D%/serve.c \
 	%D%/upload.c %D%/upload.h %D%/worker.c %D%/worker.h %D%/writer.c %D%/writer.h

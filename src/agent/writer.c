@@ -52,22 +52,38 @@ static const char state_schema[] =
 	"CREATE INDEX usage_by_function ON usage(tenant, function, seq);"
 	"PRAGMA user_version = 1;";
 
+/* From 1 to 2: versions and aliases. last_version is the highest number ever given, so that none comes twice. */
+static const char state_versions[] =
+	"ALTER TABLE functions ADD COLUMN last_version INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE functions ADD COLUMN reserved_concurrency INTEGER;"
+	"CREATE TABLE versions(tenant TEXT NOT NULL, name TEXT NOT NULL, id TEXT NOT NULL, config TEXT NOT NULL,"
+	" digest TEXT NOT NULL, code_size INTEGER NOT NULL, checksum TEXT NOT NULL, created_ms INTEGER NOT NULL,"
+	" modified_ms INTEGER NOT NULL, revision INTEGER NOT NULL, version INTEGER NOT NULL, note TEXT NOT NULL,"
+	" published_ms INTEGER NOT NULL, PRIMARY KEY(tenant, name, version)) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE aliases(tenant TEXT NOT NULL, name TEXT NOT NULL, alias TEXT NOT NULL, id TEXT NOT NULL,"
+	" version INTEGER NOT NULL, weights TEXT NOT NULL, note TEXT NOT NULL, created_ms INTEGER NOT NULL,"
+	" modified_ms INTEGER NOT NULL, revision INTEGER NOT NULL, PRIMARY KEY(tenant, name, alias)) STRICT, WITHOUT ROWID;"
+	"PRAGMA user_version = 2;";
+
 static const char logs_schema[] =
 	"CREATE TABLE logs(seq INTEGER PRIMARY KEY AUTOINCREMENT, request_id TEXT NOT NULL UNIQUE,"
 	" tenant TEXT NOT NULL, function TEXT NOT NULL, start_ms INTEGER NOT NULL, dropped INTEGER NOT NULL,"
 	" size INTEGER NOT NULL, text BLOB NOT NULL) STRICT;"
 	"PRAGMA user_version = 1;";
 
+enum { STEPS_MAX = 4 };
+
 static const struct {
-	const char *file, *schema, *pragmas;
+	const char *file, *pragmas;
+	const char *steps[STEPS_MAX]; /* the n-th brings schema version n to n + 1; NULL-terminated */
 	const char *check; /* reads it all; what fails it is set aside. NULL: a damaged one is for people to decide */
 } databases[] = {
-	[WRITER_STATE] = { "state.db", state_schema,
-			   "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;", NULL },
+	[WRITER_STATE] = { "state.db", "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
+			   { state_schema, state_versions }, NULL },
 	/* NORMAL: a power loss takes the last texts, not the whole file; no fsync but at a checkpoint */
-	[WRITER_LOGS] = { "logs.db", logs_schema,
+	[WRITER_LOGS] = { "logs.db",
 			  "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;",
-			  "SELECT sum(size) FROM logs" },
+			  { logs_schema }, "SELECT sum(size) FROM logs" },
 };
 _Static_assert(ARRAY_LEN(databases) == WRITER_DBS, "a row for each database");
 
@@ -289,6 +305,27 @@ static int set_aside(sqlite3 **db, const char *path, struct err *err)
 	return rename(path, other) < 0 ? err_set(err, errno, "rename %s to %s", path, other) : 0;
 }
 
+/* All or nothing: a kill in between must not leave tables without their version. */
+static int upgrade(sqlite3 *db, enum writer_db which, int version, const char *path, struct err *err)
+{
+	const char *const *steps = databases[which].steps;
+	int latest = 0;
+	while (latest < STEPS_MAX && steps[latest])
+		latest++;
+	if (version < 0 || version > latest) {
+		err_set(err, 0, "database %s has schema version %d, this program reads version %d", path, version, latest);
+		return err_hint(err, "start the fcnode version that wrote it, or move the file away to begin anew");
+	}
+	if (version == latest)
+		return 0;
+	int r = exec_sql(db, "BEGIN IMMEDIATE");
+	for (; r == 0 && version < latest; version++)
+		r = exec_sql(db, steps[version]);
+	if (r < 0 || exec_sql(db, "COMMIT") < 0)
+		return err_set(err, EIO, "create tables in %s: %s", path, sqlite3_errmsg(db));
+	return 0;
+}
+
 static int open_database(sqlite3 **ret, enum writer_db which, const char *dir, bool may_set_aside, struct err *err)
 {
 	char path[1200];
@@ -299,7 +336,7 @@ static int open_database(sqlite3 **ret, enum writer_db which, const char *dir, b
 	sqlite3_busy_timeout(*ret, 5000);
 	int version = 0;
 	if (exec_sql(*ret, databases[which].pragmas) < 0 || read_version(*ret, &version) < 0 ||
-	    (version == WRITER_SCHEMA && databases[which].check && exec_sql(*ret, databases[which].check) < 0)) {
+	    (version > 0 && databases[which].check && exec_sql(*ret, databases[which].check) < 0)) {
 		if (may_set_aside && databases[which].check && is_damaged(*ret)) {
 			int r = set_aside(ret, path, err);
 			return r < 0 ? r : open_database(ret, which, dir, /* may_set_aside= */ false, err);
@@ -307,16 +344,7 @@ static int open_database(sqlite3 **ret, enum writer_db which, const char *dir, b
 		err_set(err, EIO, "read database %s: %s", path, sqlite3_errmsg(*ret));
 		return err_hint(err, "the file is damaged or not ours: restore it, or move it away to begin anew");
 	}
-	if (version != 0 && version != WRITER_SCHEMA) {
-		err_set(err, 0, "database %s has schema version %d, this program reads version %d", path, version,
-			WRITER_SCHEMA);
-		return err_hint(err, "start the fcnode version that wrote it, or move the file away to begin anew");
-	}
-	/* all or nothing: a kill in between must not leave tables without their version */
-	if (version == 0 && (exec_sql(*ret, "BEGIN IMMEDIATE") < 0 || exec_sql(*ret, databases[which].schema) < 0 ||
-			     exec_sql(*ret, "COMMIT") < 0))
-		return err_set(err, EIO, "create tables in %s: %s", path, sqlite3_errmsg(*ret));
-	return 0;
+	return upgrade(*ret, which, version, path, err);
 }
 
 int writer_new(struct writer **ret, struct event_base *base, const char *dir, struct stats *stats, struct err *err)

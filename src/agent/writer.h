@@ -9,8 +9,8 @@
  *
  * Two databases: WRITER_STATE (functions, blobs, usage: the ledger) and
  * WRITER_LOGS (text that may be lost: fsync only at checkpoints, and a damaged
- * file is set aside). A schema of another version is refused at start, never
- * migrated by guessing.
+ * file is set aside). An older schema is brought up to date at start, step by
+ * step, all or nothing; one of a later program is refused.
  */
 #pragma once
 
@@ -24,7 +24,7 @@ struct writer;
 
 enum writer_db { WRITER_STATE, WRITER_LOGS, WRITER_DBS };
 
-enum { WRITER_QUEUE_MAX = 16384, WRITER_SCHEMA = 1 };
+enum { WRITER_QUEUE_MAX = 16384 };
 
 /* Embedded in the caller's own struct, which lives until done(). */
 struct writer_job {

@@ -139,7 +139,7 @@ class Calls(unittest.TestCase):
         self.assertEqual(a.invoke("none").code, "FunctionNotFound")
         r = a.invoke("ok", x_fc_invocation_type="Async")
         self.assertEqual((r.status, r.code), (501, "NotImplemented"))
-        self.assertEqual(a.request("POST", "/2023-03-30/functions/ok/invocations?qualifier=prod").code, "NotImplemented")
+        self.assertEqual(a.request("POST", "/2023-03-30/functions/ok/invocations?qualifier=prod").code, "AliasNotFound")
         r = a.invoke("ok", b"x" * (33 << 20))
         self.assertEqual((r.code, "max-event-bytes" in r.json()["Message"]), ("EntityTooLarge", True))
 

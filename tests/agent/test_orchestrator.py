@@ -118,7 +118,7 @@ class Orchestrator(unittest.TestCase):
         out = []
         thread = threading.Thread(target=lambda: out.append(self.events(cursor, wait=60000)))
         thread.start()
-        while a.metric("fcnode_http_connections") < 2:
+        while a.metric("fcnode_event_waits") < 1:
             pass
         a.stop()
         thread.join()

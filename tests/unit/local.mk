@@ -88,7 +88,9 @@ UNIT += %D%/test-probe
 
 # SERVE_TEST_LIBS: serve's objects without a program around them
 SERVE_TEST_LIBS = $(SERVE_LIBS) libspec.a libbase.a -lm $(CMOCKA_LIBS)
-UNIT += %D%/test-drain %D%/test-feed
+UNIT += %D%/test-catalog-versions %D%/test-drain %D%/test-feed
+%C%_test_catalog_versions_SOURCES = %D%/test-catalog-versions.c
+%C%_test_catalog_versions_LDADD = $(SERVE_TEST_LIBS)
 %C%_test_drain_SOURCES = %D%/test-drain.c
 %C%_test_drain_LDADD = $(SERVE_TEST_LIBS)
 %C%_test_feed_SOURCES = %D%/test-feed.c
