@@ -193,36 +193,30 @@ static const struct runtime_callbacks runtime_cb = {
 	.verdict = on_verdict, .log = on_log, .ready = on_ready, .first_byte = on_first_byte,
 };
 
-/* The INVOKE frame's JSON. */
-static char *invoke_text(const struct invocation *i)
-{
-	const struct function *f = &i->function->f;
-	autojson json_t *o = json_pack("{s:s, s:I, s:s, s:s, s:I, s:I}", "requestId", i->request_id, "deadlineMs",
-				       (json_int_t)(clock_real_ms() + (int64_t)f->timeout_s * 1000), "functionName", f->name,
-				       "handler", f->handler ? f->handler : "", "memorySize", (json_int_t)f->memory_mb,
-				       "timeout", (json_int_t)f->timeout_s);
-	return o ? json_dumps(o, JSON_COMPACT) : NULL;
-}
-
 static void on_launched(void *arg, const int fds[MSG_IO_MAX], const struct msg_launched *m)
 {
 	struct invocation *i = arg;
-	bool channel = i->function->f.runtime != FUNCTION_STDIO;
+	enum runtime_talk talk = i->function->f.runtime == FUNCTION_STDIO ? RUNTIME_TALK_STDIO : RUNTIME_TALK_CHANNEL;
+	uint32_t first_s = talk == RUNTIME_TALK_STDIO ? i->function->f.timeout_s : i->function->f.initializer_timeout_s;
 	i->launched_ns = clock_mono_ns();
 	i->has_launched = true;
 	i->launched = *m;
 	tell(i, FEED_INSTANCE_RUNNING, NULL);
-	autofree char *invoke = channel ? invoke_text(i) : NULL;
-	struct runtime_start s = {
-		.channel = channel, .fds = fds, .invoke = invoke ? invoke : "", .event = i->event.data,
-		.event_len = i->event.len, .max_reply = i->table->env.config->max_reply_bytes, .cb = &runtime_cb, .arg = i,
+	const struct runtime_start s = {
+		.talk = talk, .fds = fds, .max_reply = i->table->env.config->max_reply_bytes, .cb = &runtime_cb, .arg = i,
+		.call = {
+			.request_id = i->request_id, .instance_id = i->instance_id, .account_id = i->function->tenant,
+			.version = i->function->version, .qualifier = i->qualifier, .function = &i->function->f,
+			.deadline_ms = clock_real_ms() + (int64_t)i->function->f.timeout_s * 1000,
+			.event = i->event.data, .event_len = i->event.len,
+		},
 	};
 	if (runtime_new(&i->runtime, i->table->env.base, &s) < 0) {
 		kill_for(i, CAUSE_HOST);
 		return;
 	}
-	i->initialising = channel;
-	arm(i, (uint64_t)(channel ? i->function->f.initializer_timeout_s : i->function->f.timeout_s) * 1000);
+	i->initialising = talk != RUNTIME_TALK_STDIO;
+	arm(i, (uint64_t)first_s * 1000);
 }
 
 /* ---- the end ------------------------------------------------------------- */

@@ -1,12 +1,8 @@
-#include "agent/runtime.h"
+#include "agent/runtime-internal.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <event2/event.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "agent/logs.h"
@@ -16,45 +12,13 @@
 #include "base/str.h"
 #include "ipc/channel.h"
 
-enum {
-	CHUNK = 64 << 10,
-	TURN_READS = 8,                     /* reads of one descriptor before the loop has its turn */
-	FINISH_MAX = 8 << 20,               /* read of each pipe after the end; more than a pipe can hold */
-	STACK_MAX = 200, STACK_LINE_MAX = 2048,
+enum { STACK_MAX = 200, STACK_LINE_MAX = 2048, ERROR_MAX = CHANNEL_ERROR_MAX };
+
+static const struct runtime_kind *const kinds[RUNTIME_TALK_MAX] = {
+	[RUNTIME_TALK_STDIO] = &runtime_stdio, [RUNTIME_TALK_CHANNEL] = &runtime_channel,
 };
 
-struct runtime {
-	struct runtime_callbacks cb;
-	void *arg;
-	bool channel;
-	enum runtime_verdict verdict;
-	int fd[MSG_IO_MAX];
-	struct event *read_event[MSG_IO_MAX], *write_event;
-
-	/* to the function: up to three pieces, one after the other */
-	struct {
-		const char *data;
-		size_t len;
-	} out[3];
-	size_t out_at, out_count;
-	size_t event_at, event_len; /* channel: what of the event has been framed */
-	const char *event;
-	char *invoke;
-	unsigned char header[2][CHANNEL_HEADER];
-
-	/* from the function */
-	unsigned char in_header[CHANNEL_HEADER];
-	size_t in_have;
-	struct channel_frame in;
-	size_t in_left;
-	bool ready, first_byte;
-	struct buf reply, error;
-	bool handled;
-	uint64_t received;
-	char why[160];
-};
-
-static void decide(struct runtime *r, enum runtime_verdict v, const char *why)
+void runtime_decide(struct runtime *r, enum runtime_verdict v, const char *why)
 {
 	if (r->verdict != RUNTIME_OPEN)
 		return;
@@ -65,18 +29,20 @@ static void decide(struct runtime *r, enum runtime_verdict v, const char *why)
 		r->cb.verdict(r->arg, v);
 }
 
-static void close_io(struct runtime *r, int which)
+void runtime_close(struct runtime *r, int which)
 {
 	if (r->read_event[which])
 		event_free(r->read_event[which]);
 	r->read_event[which] = NULL;
-	if (which == MSG_IO_TALK && r->write_event) {
-		event_free(r->write_event);
-		r->write_event = NULL;
-	}
 	if (r->fd[which] >= 0)
 		close(r->fd[which]);
 	r->fd[which] = -1;
+}
+
+int runtime_watch(struct runtime *r, int which, event_callback_fn on_readable)
+{
+	r->read_event[which] = event_new(r->base, r->fd[which], EV_READ | EV_PERSIST, on_readable, r);
+	return r->read_event[which] && event_add(r->read_event[which], NULL) == 0 ? 0 : -ENOMEM;
 }
 
 /* ---- errors as data ------------------------------------------------------ */
@@ -129,97 +95,54 @@ int runtime_error_parse(const char *text, size_t len, struct buf *out, bool *han
 	return 0;
 }
 
-static void take_error(struct runtime *r)
+void runtime_threw(struct runtime *r, bool init)
 {
 	struct buf raw = r->error;
-	r->error = (struct buf)BUF_INIT(CHANNEL_ERROR_MAX * 2);
+	r->error = (struct buf)BUF_INIT(ERROR_MAX * 2);
 	int e = runtime_error_parse(raw.data ? raw.data : "", raw.len, &r->error, &r->handled);
 	buf_fini(&raw);
 	if (e < 0)
-		decide(r, RUNTIME_PROTOCOL, "its error is not a JSON object with errorMessage, errorType, stackTrace");
+		runtime_decide(r, RUNTIME_PROTOCOL, "its error is not a JSON object with errorMessage, errorType, stackTrace");
 	else
-		decide(r, r->in.type == CHANNEL_INIT_ERROR ? RUNTIME_INIT_FAILED : RUNTIME_FAILED, NULL);
+		runtime_decide(r, init ? RUNTIME_INIT_FAILED : RUNTIME_FAILED, NULL);
 }
 
 /* ---- bytes from the function --------------------------------------------- */
 
-static void take_reply(struct runtime *r, const char *data, size_t len)
+void runtime_put(struct runtime *r, const char *data, size_t len)
 {
+	if (len == 0)
+		return;
 	r->received += len;
-	if (!r->first_byte && len) {
+	if (!r->first_byte) {
 		r->first_byte = true;
 		r->cb.first_byte(r->arg);
 	}
-	if (r->verdict == RUNTIME_OPEN && buf_append(&r->reply, data, len) < 0)
-		decide(r, RUNTIME_REPLY_TOO_LARGE, NULL);
-}
-
-static void frame_begins(struct runtime *r)
-{
-	struct channel_frame *f = &r->in;
-	if (channel_decode(r->in_header, f) < 0)
-		return decide(r, RUNTIME_PROTOCOL, "a frame has an unknown type, reserved bits or too great a length");
-	bool before_ready = f->type == CHANNEL_READY || f->type == CHANNEL_INIT_ERROR;
-	if (before_ready == r->ready)
-		return decide(r, RUNTIME_PROTOCOL, r->ready ? "a second READY" : "a reply before READY");
-	if (f->type == CHANNEL_READY) {
-		r->ready = true;
-		r->cb.ready(r->arg);
-	}
-	r->in_left = f->len;
-}
-
-static void frame_ends(struct runtime *r)
-{
-	r->in_have = 0;
-	if (r->in.type == CHANNEL_REPLY && (r->in.flags & CHANNEL_LAST))
-		decide(r, RUNTIME_REPLIED, NULL);
-	else if (r->in.type == CHANNEL_ERROR || r->in.type == CHANNEL_INIT_ERROR)
-		take_error(r);
-}
-
-static void take_channel(struct runtime *r, const char *data, size_t len)
-{
-	while (r->verdict == RUNTIME_OPEN && (len > 0 || (r->in_have == CHANNEL_HEADER && r->in_left == 0))) {
-		if (r->in_have < CHANNEL_HEADER) {
-			size_t n = CHANNEL_HEADER - r->in_have < len ? CHANNEL_HEADER - r->in_have : len;
-			memcpy(r->in_header + r->in_have, data, n);
-			r->in_have += n;
-			data += n;
-			len -= n;
-			if (r->in_have == CHANNEL_HEADER)
-				frame_begins(r);
-			continue;
-		}
-		size_t n = r->in_left < len ? r->in_left : len;
-		if (r->in.type == CHANNEL_REPLY)
-			take_reply(r, data, n);
-		else if (n && buf_append(&r->error, data, n) < 0)
-			return decide(r, RUNTIME_PROTOCOL, "its error is too long");
-		data += n;
-		len -= n;
-		r->in_left -= n;
-		if (r->in_left == 0)
-			frame_ends(r);
+	if (r->verdict != RUNTIME_OPEN)
+		return;
+	if (!r->cb.reply) {
+		if (buf_append(&r->reply, data, len) < 0)
+			runtime_decide(r, RUNTIME_REPLY_TOO_LARGE, NULL);
+	} else if (!r->cb.reply(r->arg, data, len) && !r->resting) {
+		r->resting = true;
+		r->kind->pause(r, true);
 	}
 }
 
-static void take_bytes(struct runtime *r, int which, const char *data, size_t len)
+void runtime_resume(struct runtime *r)
 {
-	if (which == MSG_IO_TALK)
-		take_channel(r, data, len);
-	else if (which == MSG_IO_STDOUT && !r->channel)
-		take_reply(r, data, len);
-	else
-		r->cb.log(r->arg, which == MSG_IO_STDOUT ? LOG_STDOUT : LOG_STDERR, data, len);
+	if (!r->resting)
+		return;
+	r->resting = false;
+	r->kind->pause(r, false);
 }
 
-/* Up to `max` bytes of what is there. 1 more may come, 0 end of file or broken. */
-static int drain(struct runtime *r, int which, size_t max)
+int runtime_drain(struct runtime *r, int fd, size_t max, void (*take)(struct runtime *r, const char *data, size_t len))
 {
-	static char chunk[CHUNK]; /* one thread, and nothing keeps a pointer into it */
-	for (size_t sum = 0; sum < max && r->fd[which] >= 0;) {
-		ssize_t n = read(r->fd[which], chunk, sizeof(chunk));
+	static char chunk[RUNTIME_CHUNK]; /* one thread, and nothing keeps a pointer into it */
+	bool resting = r->resting;
+	for (size_t sum = 0; sum < max && r->resting == resting;) {
+		ssize_t n = read(fd, chunk, sizeof(chunk));
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN)
@@ -227,138 +150,62 @@ static int drain(struct runtime *r, int which, size_t max)
 		if (n <= 0)
 			return 0;
 		sum += (size_t)n;
-		take_bytes(r, which, chunk, (size_t)n);
+		take(r, chunk, (size_t)n);
 	}
 	return 1;
 }
 
-static void on_readable(struct runtime *r, int which)
+static void take_stdout(struct runtime *r, const char *data, size_t len) { r->cb.log(r->arg, LOG_STDOUT, data, len); }
+static void take_stderr(struct runtime *r, const char *data, size_t len) { r->cb.log(r->arg, LOG_STDERR, data, len); }
+
+static void on_stdout(evutil_socket_t fd, short what, void *arg)
 {
-	if (drain(r, which, (size_t)CHUNK * TURN_READS) > 0)
-		return;
-	close_io(r, which);
-	if (which == MSG_IO_TALK)
-		decide(r, RUNTIME_CLOSED, "it closed its channel without an answer");
-}
-
-static void on_talk(evutil_socket_t fd, short what, void *arg) { (void)fd; (void)what; on_readable(arg, MSG_IO_TALK); }
-static void on_stdout(evutil_socket_t fd, short what, void *arg) { (void)fd; (void)what; on_readable(arg, MSG_IO_STDOUT); }
-static void on_stderr(evutil_socket_t fd, short what, void *arg) { (void)fd; (void)what; on_readable(arg, MSG_IO_STDERR); }
-
-/* ---- bytes to the function ----------------------------------------------- */
-
-static void queue_out(struct runtime *r, const void *data, size_t len)
-{
-	assert(r->out_count < ARRAY_LEN(r->out));
-	r->out[r->out_count].data = data;
-	r->out[r->out_count++].len = len;
-}
-
-/* The next frame of the event, once everything before it is on its way. */
-static void queue_event(struct runtime *r)
-{
-	size_t n = r->event_len - r->event_at;
-	if (n > CHANNEL_FRAME_MAX)
-		n = CHANNEL_FRAME_MAX;
-	struct channel_frame f = { (uint32_t)n, CHANNEL_EVENT, r->event_at + n == r->event_len ? CHANNEL_LAST : 0 };
-	channel_encode(r->header[1], &f);
-	r->out_count = r->out_at = 0;
-	queue_out(r, r->header[1], CHANNEL_HEADER);
-	queue_out(r, r->event + r->event_at, n);
-	r->event_at += n;
-	if (f.flags & CHANNEL_LAST)
-		r->event = NULL; /* all framed */
-}
-
-/* 1 all written, 0 later, -1 the other side does not read any more. */
-static int write_out(struct runtime *r)
-{
-	for (;;) {
-		while (r->out_at < r->out_count && r->out[r->out_at].len == 0)
-			r->out_at++;
-		if (r->out_at == r->out_count) {
-			if (!r->channel || !r->event)
-				return 1;
-			queue_event(r);
-			continue;
-		}
-		ssize_t n = write(r->fd[MSG_IO_TALK], r->out[r->out_at].data, r->out[r->out_at].len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return errno == EAGAIN ? 0 : -1;
-		r->out[r->out_at].data += n;
-		r->out[r->out_at].len -= (size_t)n;
-	}
-}
-
-static void on_writable(evutil_socket_t fd, short what, void *arg)
-{
-	struct runtime *r = arg;
-	(void)fd;
 	(void)what;
-	if (write_out(r) == 0)
-		return;
-	event_free(r->write_event);
-	r->write_event = NULL;
-	if (!r->channel) /* stdin ends; a program that does not read it is not wrong */
-		close_io(r, MSG_IO_TALK);
+	if (runtime_drain(arg, fd, (size_t)RUNTIME_CHUNK * RUNTIME_TURN_READS, take_stdout) == 0)
+		runtime_close(arg, MSG_IO_STDOUT);
+}
+
+static void on_stderr(evutil_socket_t fd, short what, void *arg)
+{
+	(void)what;
+	if (runtime_drain(arg, fd, (size_t)RUNTIME_CHUNK * RUNTIME_TURN_READS, take_stderr) == 0)
+		runtime_close(arg, MSG_IO_STDERR);
 }
 
 /* ---- lifecycle ----------------------------------------------------------- */
 
-static int add_events(struct runtime *r, struct event_base *base)
+static int set_up(struct runtime *r, const struct runtime_start *s)
 {
-	static const event_callback_fn callback[] = { [MSG_IO_TALK] = on_talk, [MSG_IO_STDOUT] = on_stdout,
-						      [MSG_IO_STDERR] = on_stderr };
-	for (int i = 0; i < MSG_IO_MAX; i++) {
-		if (fd_set_nonblock(r->fd[i]) < 0)
+	for (int i = 0; i < MSG_IO_MAX; i++)
+		if (r->fd[i] >= 0 && fd_set_nonblock(r->fd[i]) < 0)
 			return -errno;
-		if (i == MSG_IO_TALK && !r->channel)
-			continue;
-		r->read_event[i] = event_new(base, r->fd[i], EV_READ | EV_PERSIST, callback[i], r);
-		if (!r->read_event[i] || event_add(r->read_event[i], NULL) < 0)
-			return -ENOMEM;
-	}
-	r->write_event = event_new(base, r->fd[MSG_IO_TALK], EV_WRITE | EV_PERSIST, on_writable, r);
-	return r->write_event && event_add(r->write_event, NULL) == 0 ? 0 : -ENOMEM;
+	int e = r->kind->stdout_is_reply ? 0 : runtime_watch(r, MSG_IO_STDOUT, on_stdout);
+	if (e == 0)
+		e = runtime_watch(r, MSG_IO_STDERR, on_stderr);
+	return e < 0 ? e : r->kind->start(r, s);
 }
 
 int runtime_new(struct runtime **ret, struct event_base *base, const struct runtime_start *s)
 {
+	const struct runtime_kind *kind = kinds[s->talk];
 	struct runtime *r = calloc(1, sizeof(*r));
-	if (!r) {
+	void *own = calloc(1, kind->size);
+	if (!r || !own) {
+		free(own);
+		free(r);
 		for (int i = 0; i < MSG_IO_MAX; i++)
-			close(s->fds[i]);
+			if (s->fds[i] >= 0)
+				close(s->fds[i]);
 		return -ENOMEM;
 	}
+	*r = (struct runtime){ .kind = kind, .base = base, .cb = *s->cb, .arg = s->arg, .call = s->call, .own = own };
 	memcpy(r->fd, s->fds, sizeof(r->fd));
-	r->cb = *s->cb;
-	r->arg = s->arg;
-	r->channel = s->channel;
-	r->reply.max = s->max_reply;
-	r->error.max = CHANNEL_ERROR_MAX;
-	r->event = s->event;
-	r->event_len = s->event_len;
-	int e = add_events(r, base);
-	if (e == 0 && s->channel) {
-		r->invoke = strdup(s->invoke);
-		if (!r->invoke)
-			e = -ENOMEM;
-	}
+	r->reply = (struct buf)BUF_INIT(s->max_reply);
+	r->error = (struct buf)BUF_INIT(ERROR_MAX);
+	int e = set_up(r, s);
 	if (e < 0) {
 		runtime_free(r);
 		return e;
-	}
-	if (s->channel) {
-		struct channel_frame f = { (uint32_t)strlen(r->invoke), CHANNEL_INVOKE, 0 };
-		channel_encode(r->header[0], &f);
-		queue_out(r, r->header[0], CHANNEL_HEADER);
-		queue_out(r, r->invoke, f.len);
-		if (!r->event)
-			r->event = "";
-	} else {
-		queue_out(r, r->event, r->event_len);
 	}
 	*ret = r;
 	return 0;
@@ -368,11 +215,13 @@ struct runtime *runtime_free(struct runtime *r)
 {
 	if (!r)
 		return NULL;
+	if (r->kind->free)
+		r->kind->free(r);
 	for (int i = 0; i < MSG_IO_MAX; i++)
-		close_io(r, i);
+		runtime_close(r, i);
 	buf_fini(&r->reply);
 	buf_fini(&r->error);
-	free(r->invoke);
+	free(r->own);
 	free(r);
 	return NULL;
 }
@@ -380,11 +229,14 @@ struct runtime *runtime_free(struct runtime *r)
 enum runtime_verdict runtime_finish(struct runtime *r)
 {
 	r->cb.verdict = NULL;
-	for (int i = r->channel ? MSG_IO_TALK : MSG_IO_STDOUT; i < MSG_IO_MAX; i++) {
-		drain(r, i, FINISH_MAX);
-		close_io(r, i);
-	}
-	close_io(r, MSG_IO_TALK);
+	r->resting = true; /* nothing waits any more */
+	r->kind->finish(r);
+	if (!r->kind->stdout_is_reply && r->fd[MSG_IO_STDOUT] >= 0)
+		runtime_drain(r, r->fd[MSG_IO_STDOUT], RUNTIME_FINISH_MAX, take_stdout);
+	if (r->fd[MSG_IO_STDERR] >= 0)
+		runtime_drain(r, r->fd[MSG_IO_STDERR], RUNTIME_FINISH_MAX, take_stderr);
+	for (int i = 0; i < MSG_IO_MAX; i++)
+		runtime_close(r, i);
 	return r->verdict;
 }
 

@@ -1,11 +1,11 @@
 /*
  * runtime - the talk with the code inside one sandbox, for one call.
  *
- * Two ways: `stdio` (event to stdin, reply from stdout, log from stderr; the
- * end of the process is the end of the reply) and the channel of the native
- * runtimes (ipc/channel.h; stdout and stderr are log). Never blocks, reads
- * always (a function cannot be held up by its log), keeps at most
- * max_reply bytes of reply, believes no byte.
+ * What all ways to talk have in common is here: the log pipes, the reply, the
+ * verdict. Each way is a file of its own (runtime-internal.h): runtime-stdio.c,
+ * runtime-channel.c. Never blocks, reads logs always (a function cannot be held
+ * up by its log), keeps at most max_reply bytes of reply or hands them on as
+ * they come, believes no byte.
  *
  * The verdict comes once, as soon as the outcome of the call is known; the
  * caller then ends the sandbox. After its end runtime_finish() takes what is
@@ -21,6 +21,7 @@
 #include "ipc/msg.h"
 
 struct event_base;
+struct function;
 struct runtime;
 
 enum runtime_verdict {
@@ -29,33 +30,55 @@ enum runtime_verdict {
 	RUNTIME_FAILED,          /* the function threw: error text is set */
 	RUNTIME_INIT_FAILED,     /* its code did not load: error text is set */
 	RUNTIME_REPLY_TOO_LARGE,
-	RUNTIME_PROTOCOL,        /* rules of the channel broken; see runtime_why() */
-	RUNTIME_CLOSED,          /* the channel was closed without an answer: the process may be about to end */
+	RUNTIME_PROTOCOL,        /* rules of the talk broken; see runtime_why() */
+	RUNTIME_CLOSED,          /* it hung up without an answer: the process may be about to end */
+};
+
+/* How the code inside is spoken to. */
+enum runtime_talk {
+	RUNTIME_TALK_STDIO,   /* event to stdin, reply from stdout, log from stderr; its end is the end of the reply */
+	RUNTIME_TALK_CHANNEL, /* native runtimes (ipc/channel.h); stdout and stderr are log */
+	RUNTIME_TALK_MAX
 };
 
 struct runtime_callbacks {
 	void (*verdict)(void *arg, enum runtime_verdict v);
 	void (*log)(void *arg, int stream, const char *data, size_t len); /* LOG_STDOUT, LOG_STDERR */
-	void (*ready)(void *arg);      /* channel: the handler is loaded */
+	void (*ready)(void *arg);      /* the handler is loaded; never for stdio */
 	void (*first_byte)(void *arg); /* of the reply */
+	/* A piece of the reply, instead of keeping it. false: no more for now, until runtime_resume(); what was read
+	 * already (runtime-internal.h, RUNTIME_CHUNK) still comes. NULL: the reply is kept, see runtime_reply(). */
+	bool (*reply)(void *arg, const char *data, size_t len);
+};
+
+/* What the function is told of its call. Borrowed until runtime_free(). */
+struct runtime_call {
+	const char *request_id, *instance_id, *account_id, *version, *qualifier;
+	const struct function *function;
+	int64_t deadline_ms;     /* of the answer, milliseconds since the epoch */
+	const char *traceparent; /* W3C trace context, or NULL */
+	const char *tracestate;
+	const void *event;
+	size_t event_len;
 };
 
 struct runtime_start {
-	bool channel;            /* else stdio */
-	const int *fds;          /* MSG_IO_MAX of them, taken over */
-	const char *invoke;      /* channel: the INVOKE frame's JSON */
-	const void *event;       /* borrowed until runtime_free() */
-	size_t event_len;
-	size_t max_reply;
+	enum runtime_talk talk;
+	const int *fds;          /* MSG_IO_MAX of them, taken over, also on failure; -1: none */
+	struct runtime_call call;
+	size_t max_reply;        /* bytes */
 	const struct runtime_callbacks *cb;
 	void *arg;
 };
 
-/* Callbacks come from the loop only. The descriptors are closed on failure too. 0 or -errno. */
+/* Callbacks come from the loop only. 0 or -errno. */
 int runtime_new(struct runtime **ret, struct event_base *base, const struct runtime_start *s);
 struct runtime *runtime_free(struct runtime *r);
 
-/* The sandbox has ended: read what is left (bounded), decide. Calls log, never verdict. */
+/* After cb.reply() said false: go on. Not from inside cb.reply(). */
+void runtime_resume(struct runtime *r);
+
+/* The sandbox has ended: read what is left (bounded), decide. Calls log and reply, never verdict. */
 enum runtime_verdict runtime_finish(struct runtime *r);
 
 struct buf *runtime_reply(struct runtime *r);      /* REPLIED: may be taken */
