@@ -117,6 +117,17 @@ function sendReply(body) {
 	send(REPLY, body.subarray(start), LAST);
 }
 
+// A reply of unknown length, each piece as it comes; an error of the iterator's is the call's.
+async function sendStream(pieces) {
+	for await (const piece of pieces) {
+		if (phase !== 'call')
+			return;
+		const body = encode(piece);
+		for (let start = 0; start < body.length; start += FRAME_MAX)
+			send(REPLY, body.subarray(start, start + FRAME_MAX), 0);
+	}
+}
+
 // ---- errors ----------------------------------------------------------------
 
 function clip(text, limit) {
@@ -204,6 +215,7 @@ function makeContext(call, deadlineMs) {
 		credentials: { accessKeyId: undefined, accessKeySecret: undefined, securityToken: undefined },
 		service: { name: env.FC_SERVICE_NAME, logProject: undefined, logStore: undefined, qualifier, versionId: version },
 		region: env.FC_REGION, accountId: env.FC_ACCOUNT_ID, retryCount: 0, logger,
+		traceparent: call.traceparent, tracestate: call.tracestate,
 		getRemainingTimeInMillis: () => (deadlineMs ? Math.max(0, deadlineMs - Date.now()) : undefined),
 	};
 }
@@ -263,6 +275,13 @@ function run(fn, args, done) {
 		done(null, result, false);
 }
 
+// A stream, an async iterator, a generator: its items are pieces of the reply.
+function isStream(value) {
+	return typeof value === 'object' && value !== null && !ArrayBuffer.isView(value) &&
+		(typeof value[Symbol.asyncIterator] === 'function' ||
+		 (typeof value.next === 'function' && typeof value[Symbol.iterator] === 'function'));
+}
+
 // undefined is null, as JSON has it; what JSON cannot say is the function's error.
 function encode(value) {
 	if (Buffer.isBuffer(value))
@@ -299,6 +318,9 @@ function call(handler, info, event) {
 	run(handler, [event, makeContext(info, info.deadlineMs)], (failure, value, handled) => {
 		if (failure !== null)
 			return done(() => send(ERROR, describe(failure.err, handled), 0));
+		if (isStream(value))
+			return sendStream(value).then(() => done(() => send(REPLY, Buffer.alloc(0), LAST)),
+				(err) => done(() => send(ERROR, describe(err, false), 0)));
 		let body;
 		try {
 			body = encode(value);

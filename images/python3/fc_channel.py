@@ -118,6 +118,18 @@ class Channel:
         self.send(REPLY, view[tail:], LAST)
 
 
+    def send_stream(self, pieces):
+        """A reply of unknown length, each piece as it comes. An error of the iterator's is the call's."""
+        for piece in pieces:
+            body = encode(piece)
+            if body:
+                flush()
+                for start in range(0, len(body), FRAME_MAX):
+                    self.send(REPLY, memoryview(body)[start:start + FRAME_MAX])
+        flush()
+        self.send(REPLY, b'', LAST)
+
+
 class Struct:
     """Attributes by name, as Function Compute's context has them."""
 
@@ -161,7 +173,8 @@ def make_context(call):
         service=Struct(name=env('FC_SERVICE_NAME'), log_project=None, log_store=None,
                        qualifier=qualifier, version_id=version),
         region=env('FC_REGION'), account_id=env('FC_ACCOUNT_ID'),
-        log_project=None, log_store=None, retry_count=0)
+        log_project=None, log_store=None, retry_count=0,
+        traceparent=call.get('traceparent'), tracestate=call.get('tracestate'))
 
 
 class LoggingHook:
@@ -258,6 +271,11 @@ def encode(result):
     return json.dumps(result, allow_nan=False).encode()
 
 
+def is_stream(result):
+    """An iterator (a generator, say, or an open file): its items are pieces of the reply."""
+    return hasattr(result, '__next__') and hasattr(result, '__iter__')
+
+
 def parse_call(body):
     """INVOKE's JSON. The scanner's C part alone does: package json brings in re, most of a cold start."""
     text = body.decode('utf-8')
@@ -352,7 +370,14 @@ def answer(channel, handler, invoke, event):
     LoggingHook.request_id = context.request_id
     status = None
     try:
-        reply, error = encode(handler(event, context)), None
+        reply, error = handler(event, context), None
+        if is_stream(reply):
+            must_be_owner(channel)
+            channel.send_stream(reply)
+            return None
+        reply = encode(reply)
+    except ChannelClosed:
+        raise
     except SystemExit as exc:
         status = exit_status(exc)
         error = describe(exc, 'Process exited unexpectedly before completing request (exit status %d)' % status)

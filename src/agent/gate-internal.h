@@ -27,7 +27,7 @@
 
 struct exchange;
 
-enum { GATE_NAME_SIZE = 72, GATE_HEADERS_MAX = 16, GATE_GROUPS_MAX = 64 };
+enum { GATE_NAME_SIZE = 72, GATE_HEADERS_MAX = 32, GATE_GROUPS_MAX = 64 };
 
 /* Named limits that have no row in the config: fcnode-api(7), LIMITS. */
 enum {
@@ -81,6 +81,18 @@ struct conn {
 	LIST_ENTRY(conn) entry;
 };
 
+/* gate-stream.c: a reply that is sent while it is made */
+struct gate_stream {
+	bool on;       /* the head was given */
+	bool ended;    /* nothing more will be put */
+	bool broken;   /* it ends without its end: the client sees a cut connection */
+	bool full;
+	struct evbuffer *text;
+	struct MHD_Response *response;
+	size_t trailers_from;              /* of the headers: those before went with the head */
+	void (*more)(struct exchange *x);  /* there is room again, after gate_stream_put() said false */
+};
+
 struct exchange {
 	struct gate *gate;
 	struct conn *conn;
@@ -107,6 +119,7 @@ struct exchange {
 	struct buf reply;
 	const char *content_type;      /* NULL: none */
 	int reply_fd;                  /* instead of reply, or -1 */
+	struct gate_stream stream;     /* instead of reply */
 	struct {
 		const char *name;
 		char *value;
@@ -157,6 +170,21 @@ void gate_upload_failed(struct exchange *x, int result);
 
 /* gate.c: the answer is known; send it now or wake the connection. */
 void gate_answer(struct exchange *x);
+void gate_suspend(struct exchange *x);        /* until gate_wake(); a client that hangs up meanwhile is noticed */
+void gate_wake(struct exchange *x);
+void gate_reply_progress(struct exchange *x); /* the client took some: its time counts anew */
+void gate_exchange_done(struct exchange *x);  /* of a client that is gone: frees it */
+
+/*
+ * gate-stream.c: begin once, with the headers that gate_header() has taken until then; put any number of times; end
+ * once, with the headers since as trailers. put() false: the client does not keep up; put no more until more(). All of it
+ * after gate_defer(). whole = false cuts the connection, as the only way left to tell that something went wrong.
+ */
+void gate_stream_begin(struct exchange *x, unsigned status, const char *type, void (*more)(struct exchange *x));
+bool gate_stream_put(struct exchange *x, const char *data, size_t len);
+void gate_stream_end(struct exchange *x, bool whole);
+struct MHD_Response *gate_stream_response(struct exchange *x);
+void gate_stream_fini(struct exchange *x);
 
 /* gate-reply.c */
 struct MHD_Response *gate_build_response(struct exchange *x);

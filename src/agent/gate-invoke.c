@@ -8,12 +8,14 @@
 #include "agent/config.h"
 #include "agent/gate-internal.h"
 #include "agent/invocation.h"
+#include "agent/trace.h"
 #include "base/cleanup.h"
 #include "base/json.h"
 
 enum { RETRY_AFTER_S = 30 /* a node that is drained or stops will not be back sooner */ };
 
 static void called(void *arg, struct invocation_result *r);
+static bool piece(void *arg, const struct invocation_result *r, const char *data, size_t len);
 
 static void on_gone(struct exchange *x)
 {
@@ -21,7 +23,9 @@ static void on_gone(struct exchange *x)
 	if (!i)
 		return;
 	invocation_gone(i);
-	if (!x->answered)
+	if (x->stream.on)
+		gate_stream_end(x, /* whole= */ false);
+	else if (!x->answered)
 		gate_error(x, API_CLIENT_CLOSED, "the caller hung up");
 }
 
@@ -41,7 +45,7 @@ void gate_invoke_begin(struct exchange *x)
 {
 	const char *name = gate_function_name(x);
 	const char *type = gate_request_header(x, "x-fc-invocation-type"), *log = gate_request_header(x, "x-fc-log-type");
-	const char *qualifier = http_query(&x->target, "qualifier");
+	const char *qualifier = http_query(&x->target, "qualifier"), *mode = gate_request_header(x, "x-fcnode-response-mode");
 	struct err err = ERR_INIT;
 	if (!name)
 		return;
@@ -55,6 +59,8 @@ void gate_invoke_begin(struct exchange *x)
 		return gate_error(x, API_INVALID_ARGUMENT, "x-fc-invocation-type: must be Sync");
 	if (log && strcasecmp(log, "Tail") != 0 && strcasecmp(log, "None") != 0)
 		return gate_error(x, API_INVALID_ARGUMENT, "x-fc-log-type: must be Tail or None");
+	if (mode && strcasecmp(mode, "buffer") != 0 && strcasecmp(mode, "stream") != 0)
+		return gate_error(x, API_INVALID_ARGUMENT, "x-fcnode-response-mode: must be buffer or stream");
 	/* rather than run it and then have no place for what it says */
 	uint64_t most = x->gate->env.config->max_reply_bytes;
 	if (!gate_reply_room(x, most < GATE_REPLIES_MAX / 2 ? most : GATE_REPLIES_MAX / 2))
@@ -65,8 +71,13 @@ void gate_invoke_begin(struct exchange *x)
 			gate_header(x, "Retry-After", "%d", RETRY_AFTER_S);
 		return gate_error(x, code, "%s", err.text);
 	}
+	char parent[TRACE_PARENT_SIZE], state[TRACE_STATE_SIZE];
+	bool traced = trace_parent(parent, gate_request_header(x, "traceparent"));
 	const struct invocation_wish w = {
-		.function = f, .qualifier = qualifier, .request_id = x->request_id, .log_tail = log && strcasecmp(log, "Tail") == 0, .done = called, .arg = x,
+		.function = f, .qualifier = qualifier, .request_id = x->request_id, .log_tail = log && strcasecmp(log, "Tail") == 0,
+		.traceparent = traced ? parent : NULL,
+		.tracestate = traced && trace_state(state, gate_request_header(x, "tracestate")) ? state : NULL,
+		.done = called, .piece = mode && strcasecmp(mode, "stream") == 0 ? piece : NULL, .arg = x,
 	};
 	x->op = invocation_new(x->gate->env.calls, &w);
 	x->on_gone = on_gone;
@@ -88,20 +99,94 @@ static void add_log_result(struct exchange *x, const struct buf *tail)
 		gate_header(x, "X-Fc-Log-Result", "%s", text.data);
 }
 
+/* What is known when the sandbox is. */
+static void add_identity(struct exchange *x, const struct invocation_result *r)
+{
+	gate_header(x, "X-Fc-Code-Checksum", "%s", r->checksum);
+	gate_header(x, "X-Fc-Instance-Id", "%s", r->instance_id);
+	gate_header(x, "X-Fc-Version-Id", "%s", r->version);
+	gate_header(x, "X-Fcnode-Served", "cold");
+}
+
+/* What is known at the end: headers of a whole reply, trailers of a streamed one. */
+static void add_outcome(struct exchange *x, const struct invocation_result *r)
+{
+	gate_header(x, "X-Fc-Invocation-Duration", "%" PRIu64, (r->run_us + 500) / 1000);
+	gate_header(x, "X-Fc-Max-Memory-Usage", "%.2f", (double)r->peak_bytes / 1048576);
+	gate_header(x, "X-Fcnode-Outcome", "%s", outcome_name(r->outcome));
+	gate_header(x, "X-Fcnode-Billed-Duration", "%" PRIu64, r->billed_ms);
+	gate_header(x, "X-Fcnode-Timeline", "%s", r->timeline);
+	add_log_result(x, &r->log_tail);
+}
+
+/* ---- the reply as it is made ---------------------------------------------- */
+
+static const char trailer_names[] = "X-Fc-Invocation-Duration, X-Fc-Max-Memory-Usage, X-Fc-Error-Type, X-Fc-Log-Result, "
+				    "X-Fcnode-Outcome, X-Fcnode-Billed-Duration, X-Fcnode-Timeline, X-Fcnode-Error";
+
+static void on_more(struct exchange *x)
+{
+	if (x->op)
+		invocation_resume(x->op);
+}
+
+static bool piece(void *arg, const struct invocation_result *r, const char *data, size_t len)
+{
+	struct exchange *x = arg;
+	if (!x->stream.on) {
+		add_identity(x, r);
+		gate_header(x, "Trailer", "%s", trailer_names);
+		gate_stream_begin(x, 200, "application/octet-stream", on_more);
+	}
+	return gate_stream_put(x, data, len);
+}
+
+static char *cut_text(const char *text)
+{
+	enum { TEXT_MAX = 1024 };
+	size_t n = strlen(text);
+	if (n > TEXT_MAX)
+		for (n = TEXT_MAX; n > 0 && (text[n] & 0xc0) == 0x80; n--)
+			;
+	return strndup(text, n);
+}
+
+/* X-Fcnode-Error: what the body would have said, short, in ASCII on one line. */
+static void add_error_trailer(struct exchange *x, const struct invocation_result *r)
+{
+	autojson json_t *o = NULL, *whole = NULL;
+	if (r->refused != API_CODE_MAX) {
+		autofree char *message = cut_text(r->message);
+		o = json_pack("{s:s, s:s*}", "Code", api_code_name(r->refused), "Message", message);
+	} else if (r->error_type) {
+		whole = json_loadb(r->body.data ? r->body.data : "", r->body.len, 0, NULL);
+		const char *type = json_string_value(json_object_get(whole, "errorType"));
+		const char *said = json_string_value(json_object_get(whole, "errorMessage"));
+		autofree char *short_type = cut_text(type ? type : ""), *short_said = cut_text(said ? said : "");
+		o = json_pack("{s:s*, s:s*}", "errorMessage", short_said, "errorType", short_type);
+	}
+	autofree char *text = o ? json_dumps(o, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_PRESERVE_ORDER) : NULL;
+	if (text)
+		gate_header(x, "X-Fcnode-Error", "%s", text);
+}
+
+static void end_stream(struct exchange *x, const struct invocation_result *r)
+{
+	add_outcome(x, r);
+	if (r->error_type)
+		gate_header(x, "X-Fc-Error-Type", "%s", r->error_type);
+	add_error_trailer(x, r);
+	gate_stream_end(x, /* whole= */ true);
+}
+
 static void called(void *arg, struct invocation_result *r)
 {
 	struct exchange *x = arg;
+	if (x->stream.on)
+		return end_stream(x, r);
 	if (r->started) {
-		gate_header(x, "X-Fc-Code-Checksum", "%s", r->checksum);
-		gate_header(x, "X-Fc-Instance-Id", "%s", r->instance_id);
-		gate_header(x, "X-Fc-Invocation-Duration", "%" PRIu64, (r->run_us + 500) / 1000);
-		gate_header(x, "X-Fc-Max-Memory-Usage", "%.2f", (double)r->peak_bytes / 1048576);
-		gate_header(x, "X-Fc-Version-Id", "%s", r->version);
-		gate_header(x, "X-Fcnode-Served", "cold");
-		gate_header(x, "X-Fcnode-Outcome", "%s", outcome_name(r->outcome));
-		gate_header(x, "X-Fcnode-Billed-Duration", "%" PRIu64, r->billed_ms);
-		gate_header(x, "X-Fcnode-Timeline", "%s", r->timeline);
-		add_log_result(x, &r->log_tail);
+		add_identity(x, r);
+		add_outcome(x, r);
 	}
 	if (r->refused != API_CODE_MAX)
 		return gate_error(x, r->refused, "%s", r->message);

@@ -98,6 +98,8 @@ void gate_error(struct exchange *x, enum api_code code, const char *fmt, ...)
 /* The reply's bytes go to libmicrohttpd, which frees them. */
 static struct MHD_Response *response_of_body(struct exchange *x)
 {
+	if (x->stream.on)
+		return gate_stream_response(x);
 	if (x->reply_fd >= 0) {
 		struct stat st;
 		struct MHD_Response *r = NULL;
@@ -145,6 +147,7 @@ void gate_exchange_fini(struct exchange *x)
 		close(x->reply_fd);
 	x->reply_fd = -1;
 	buf_fini(&x->reply);
+	gate_stream_fini(x);
 	x->gate->env.stats->reply_held_bytes -= x->held;
 	x->held = 0;
 	gate_body_done(x);

@@ -80,7 +80,8 @@ static enum MHD_Result queue_reply(struct exchange *x)
 	if (!r)
 		return MHD_NO; /* out of memory: the connection ends */
 	enum MHD_Result done = MHD_queue_response(x->mhd, x->status, r);
-	MHD_destroy_response(r);
+	if (!x->stream.on) /* that one is ours until the trailers are in */
+		MHD_destroy_response(r);
 	x->queued = done == MHD_YES;
 	stats_reply(x->gate->env.stats, x->status);
 	if (x->conn)
@@ -98,6 +99,14 @@ void gate_answer(struct exchange *x)
 		exchange_free(x);
 		return;
 	}
+	gate_wake(x);
+}
+
+void gate_exchange_done(struct exchange *x) { exchange_free(x); }
+void gate_reply_progress(struct exchange *x) { set_phase(x->conn, CONN_REPLY); }
+
+void gate_wake(struct exchange *x)
+{
 	if (!x->suspended)
 		return;
 	x->suspended = false;
@@ -123,7 +132,7 @@ static void on_hangup(evutil_socket_t fd, short what, void *arg)
 		x->on_gone(x);
 }
 
-static void suspend(struct exchange *x)
+void gate_suspend(struct exchange *x)
 {
 	struct conn *c = x->conn;
 	x->suspended = true;
@@ -309,7 +318,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const c
 			x->route->handle(x);
 		assert(x->answered || x->deferred);
 		if (!x->answered) {
-			suspend(x);
+			gate_suspend(x);
 			return MHD_YES;
 		}
 	}
@@ -348,7 +357,7 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls, 
 		return;
 	if (x->conn)
 		set_phase(x->conn, CONN_IDLE);
-	if (x->deferred && !x->answered) { /* the answer will find nobody */
+	if (x->deferred && (!x->answered || (x->stream.on && !x->stream.ended))) { /* the answer will find nobody */
 		x->mhd = NULL;
 		if (x->conn)
 			x->conn->x = NULL;
@@ -604,9 +613,12 @@ struct gate *gate_free(struct gate *g)
 	g->idle = NULL;
 	if (g->mhd) { /* MHD does not stop with suspended connections */
 		LIST_FOREACH(c, &g->conns, entry)
-			if (c->x && c->x->suspended && !c->x->answered) {
+			if (c->x && c->x->suspended) {
 				c->x->on_gone = NULL;
-				gate_error(c->x, API_SHUTTING_DOWN, "the agent is shutting down");
+				if (c->x->stream.on)
+					gate_stream_end(c->x, /* whole= */ false);
+				else if (!c->x->answered)
+					gate_error(c->x, API_SHUTTING_DOWN, "the agent is shutting down");
 			}
 		run_mhd(g);
 		MHD_stop_daemon(g->mhd);

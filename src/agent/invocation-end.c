@@ -314,9 +314,6 @@ void invocation_conclude(struct invocation *i)
 	conclude_outcome(i);
 	write_timeline(i);
 	fill_record(i);
-	r->instance_id = i->instance_id;
-	r->checksum = i->function->checksum;
-	r->version = i->function->version;
 	r->run_us = (uint64_t)between_us(i->ready_ns ? i->ready_ns : i->launched_ns, i->verdict_ns);
 	r->billed_ms = i->record.billed_ms;
 	r->peak_bytes = peak_bytes(i);

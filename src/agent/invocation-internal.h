@@ -14,6 +14,7 @@
 #include "agent/logs.h"
 #include "agent/meter.h"
 #include "agent/runtime.h"
+#include "agent/trace.h"
 
 /* Why the sandbox was told to end before it did by itself; the first reason stays. */
 enum end_cause { CAUSE_NONE, CAUSE_VERDICT, CAUSE_TIMEOUT, CAUSE_GONE, CAUSE_SHUTDOWN, CAUSE_CLOSED, CAUSE_HOST, CAUSE_MAX };
@@ -25,7 +26,9 @@ struct invocation {
 	char request_id[40], instance_id[37];
 	char qualifier[CATALOG_ALIAS_MAX + 1];
 	bool log_tail, initialising;
+	char traceparent[TRACE_PARENT_SIZE], tracestate[TRACE_STATE_SIZE]; /* "": none */
 	invocation_fn *done;
+	invocation_piece_fn *piece;
 	void *arg;
 	struct buf event;
 	struct event *timer;

@@ -189,8 +189,17 @@ static void on_first_byte(void *arg)
 	i->first_byte_ns = clock_mono_ns();
 }
 
+static bool on_piece(void *arg, const char *data, size_t len)
+{
+	struct invocation *i = arg;
+	return !i->done || i->piece(i->arg, &i->result, data, len); /* of who hung up nobody is to be held up */
+}
+
 static const struct runtime_callbacks runtime_cb = {
 	.verdict = on_verdict, .log = on_log, .ready = on_ready, .first_byte = on_first_byte,
+};
+static const struct runtime_callbacks streaming_cb = {
+	.verdict = on_verdict, .log = on_log, .ready = on_ready, .first_byte = on_first_byte, .reply = on_piece,
 };
 
 static void on_launched(void *arg, const int fds[MSG_IO_MAX], const struct msg_launched *m)
@@ -203,11 +212,13 @@ static void on_launched(void *arg, const int fds[MSG_IO_MAX], const struct msg_l
 	i->launched = *m;
 	tell(i, FEED_INSTANCE_RUNNING, NULL);
 	const struct runtime_start s = {
-		.talk = talk, .fds = fds, .max_reply = i->table->env.config->max_reply_bytes, .cb = &runtime_cb, .arg = i,
+		.talk = talk, .fds = fds, .max_reply = i->table->env.config->max_reply_bytes, .cb = i->piece ? &streaming_cb : &runtime_cb, .arg = i,
 		.call = {
 			.request_id = i->request_id, .instance_id = i->instance_id, .account_id = i->function->tenant,
 			.version = i->function->version, .qualifier = i->qualifier, .function = &i->function->f,
 			.deadline_ms = clock_real_ms() + (int64_t)i->function->f.timeout_s * 1000,
+			.traceparent = *i->traceparent ? i->traceparent : NULL,
+			.tracestate = *i->tracestate ? i->tracestate : NULL,
 			.event = i->event.data, .event_len = i->event.len,
 		},
 	};
@@ -290,6 +301,8 @@ static int payload_memfd(struct invocation *i, struct err *err)
 	const struct function_start start = {
 		.function = &i->function->f, .instance_id = i->instance_id, .account_id = i->function->tenant,
 		.version_id = i->function->version, .qualifier = i->qualifier,
+		.request_id = i->request_id, .deadline_ms = clock_real_ms() + (int64_t)i->function->f.timeout_s * 1000,
+		.traceparent = *i->traceparent ? i->traceparent : NULL, .tracestate = *i->tracestate ? i->tracestate : NULL,
 	};
 	autobuf struct buf payload = BUF_INIT(PAYLOAD_MAX);
 	int r = plan_function_payload(&start, &payload, err);
@@ -329,6 +342,9 @@ static void fill_intent(struct invocation *i)
 	r->cpu_us = r->peak_bytes = METER_UNKNOWN;
 	r->outcome = OUTCOME_NODE_CRASH;
 	str_copy(r->timeline, sizeof(r->timeline), "{}");
+	i->result.instance_id = i->instance_id;
+	i->result.checksum = i->function->checksum;
+	i->result.version = i->function->version;
 }
 
 /*
@@ -460,7 +476,10 @@ struct invocation *invocation_new(struct invocations *t, const struct invocation
 	str_copy(i->qualifier, sizeof(i->qualifier), i->function->number ? w->qualifier : "LATEST");
 	str_copy(i->request_id, sizeof(i->request_id), w->request_id);
 	i->log_tail = w->log_tail;
+	str_copy(i->traceparent, sizeof(i->traceparent), w->traceparent ? w->traceparent : "");
+	str_copy(i->tracestate, sizeof(i->tracestate), w->traceparent && w->tracestate ? w->tracestate : "");
 	i->done = w->done;
+	i->piece = w->piece;
 	i->arg = w->arg;
 	i->result.refused = API_CODE_MAX;
 	log_capture_init(&i->log, t->env.logs);
@@ -485,6 +504,12 @@ void invocation_body(struct invocation *i, struct buf *event)
 	tell(i, FEED_INVOCATION_QUEUED, NULL);
 	arm(i, t->env.config->max_queue_wait_ms + 1);
 	pump(t);
+}
+
+void invocation_resume(struct invocation *i)
+{
+	if (i->runtime)
+		runtime_resume(i->runtime);
 }
 
 void invocation_gone(struct invocation *i)

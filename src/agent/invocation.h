@@ -62,6 +62,10 @@ struct invocation_result {
 
 typedef void invocation_fn(void *arg, struct invocation_result *r); /* once, from the loop; not after invocation_gone() */
 
+/* A piece of the reply as the function writes it; of *r only instance_id, checksum and version are set. false: no more for
+ * now, until invocation_resume(); what was read already may still come. */
+typedef bool invocation_piece_fn(void *arg, const struct invocation_result *r, const char *data, size_t len);
+
 struct invocations_env {
 	struct event_base *base;
 	const struct config *config;
@@ -86,7 +90,9 @@ struct invocation_wish {
 	const char *qualifier;             /* as the caller gave it; NULL: none */
 	const char *request_id;
 	bool log_tail;
+	const char *traceparent, *tracestate; /* W3C trace context, checked (agent/trace.h), or NULL */
 	invocation_fn *done;
+	invocation_piece_fn *piece;        /* NULL: the reply comes whole, in the result. Else the result's body is only an error's */
 	void *arg;
 };
 
@@ -98,6 +104,9 @@ struct invocation *invocation_new(struct invocations *t, const struct invocation
 
 /* The event (its memory is taken over). done() may come later only. */
 void invocation_body(struct invocation *i, struct buf *event);
+
+/* After piece() said false: go on. */
+void invocation_resume(struct invocation *i);
 
 /* The caller hung up: forgets done(). The object frees itself. */
 void invocation_gone(struct invocation *i);

@@ -18,13 +18,13 @@ KEEPER_LIBS = libkeeper.a libagent.a libipc.a libplan.a libhost.a libspec.a libj
 noinst_LIBRARIES += libserve.a libapi.a
 libapi_a_SOURCES = \
 	%D%/acs3.c %D%/acs3.h %D%/nonces.c %D%/nonces.h %D%/api.c %D%/api.h %D%/api-errors.def %D%/body.c %D%/body.h %D%/feed.c %D%/feed.def %D%/feed.h %D%/http.c %D%/http.h \
-	%D%/outcomes.def %D%/stats.c %D%/stats.def %D%/stats.h
+	%D%/outcomes.def %D%/stats.c %D%/stats.def %D%/stats.h %D%/trace.c %D%/trace.h
 libapi_a_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JANSSON_CFLAGS)
 libserve_a_SOURCES = \
 	%D%/auth.c %D%/auth.h %D%/catalog.c %D%/catalog-blobs.c %D%/catalog-versions.c %D%/catalog.h %D%/catalog-internal.h \
 	%D%/drain.c %D%/drain.h \
 	%D%/gate.c %D%/gate-auth.c %D%/gate-functions.c %D%/gate.h %D%/gate-internal.h %D%/gate-invoke.c %D%/gate-node.c \
-	%D%/gate-orchestrator.c %D%/gate-reply.c %D%/gate-routes.c %D%/gate-versions.c %D%/gate-who.c \
+	%D%/gate-orchestrator.c %D%/gate-reply.c %D%/gate-routes.c %D%/gate-stream.c %D%/gate-versions.c %D%/gate-who.c \
 	%D%/invocation.c %D%/invocation-end.c %D%/invocation.h %D%/invocation-internal.h %D%/invocation-states.def \
 	%D%/logs.c %D%/logs.h %D%/meter.c %D%/meter.h %D%/runtime.c %D%/runtime-channel.c %D%/runtime-stdio.c %D%/runtime.h %D%/runtime-internal.h \
 	%D%/serve.c \

@@ -37,10 +37,19 @@ int client_escape(struct buf *out, const char *text)
 
 /* ---- libcurl's callbacks -------------------------------------------------- */
 
+struct transfer {
+	const struct client_request *q;
+	struct client_reply *reply;
+	int piece_error;
+};
+
 static size_t on_body(char *data, size_t size, size_t n, void *arg)
 {
-	struct client_reply *r = arg;
-	return buf_append(&r->body, data, size * n) == 0 ? size * n : 0;
+	struct transfer *t = arg;
+	if (!t->q->piece || !t->reply->transfer) /* a whole reply: an error's, or one that says all at its end */
+		return buf_append(&t->reply->body, data, size * n) == 0 ? size * n : 0;
+	t->piece_error = t->q->piece(t->q->arg, data, size * n);
+	return t->piece_error == 0 ? size * n : 0;
 }
 
 static char *header_value(const char *line, size_t len, const char *name)
@@ -89,6 +98,8 @@ static struct curl_slist *headers_of(const struct client *c, const struct client
 	}
 	if (q->log_tail)
 		list = curl_slist_append(list, "X-Fc-Log-Type: Tail");
+	if (q->piece)
+		list = curl_slist_append(list, "X-Fcnode-Response-Mode: stream");
 	if (q->body_fd < 0) /* large uploads ask first; an event does not wait for a go-ahead */
 		list = curl_slist_append(list, "Expect:");
 	return list;
@@ -124,6 +135,7 @@ static int explain(const struct client *c, CURLcode code, const char *text, stru
 int client_call(const struct client *c, const struct client_request *q, struct client_reply *ret, struct err *err)
 {
 	char text[CURL_ERROR_SIZE] = "";
+	struct transfer transfer = { .q = q, .reply = ret };
 	autobuf struct buf url = BUF_INIT(8192);
 	CURL *h = curl_easy_init();
 	*ret = (struct client_reply){ .body = BUF_INIT(REPLY_MAX) };
@@ -142,7 +154,7 @@ int client_call(const struct client *c, const struct client_request *q, struct c
 	curl_easy_setopt(h, CURLOPT_ERRORBUFFER, text);
 	curl_easy_setopt(h, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_body);
-	curl_easy_setopt(h, CURLOPT_WRITEDATA, ret);
+	curl_easy_setopt(h, CURLOPT_WRITEDATA, &transfer);
 	curl_easy_setopt(h, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(h, CURLOPT_HEADERDATA, ret);
 	set_body(h, q);
@@ -154,6 +166,8 @@ int client_call(const struct client *c, const struct client_request *q, struct c
 	if (code == CURLE_OK || (code == CURLE_SEND_ERROR && ret->status >= 400 && ret->body.len > 0))
 		return 0;
 	client_reply_fini(ret);
+	if (transfer.piece_error < 0)
+		return err_set(err, -transfer.piece_error, "write the reply");
 	return explain(c, code, text, err);
 }
 

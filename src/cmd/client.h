@@ -23,11 +23,13 @@ struct client {
 	X(outcome, "X-Fcnode-Outcome")                             \
 	X(timeline, "X-Fcnode-Timeline")                           \
 	X(log_result, "X-Fc-Log-Result")                           \
-	X(log_dropped, "X-Fcnode-Log-Dropped")
+	X(log_dropped, "X-Fcnode-Log-Dropped")                     \
+	X(error, "X-Fcnode-Error")                                 \
+	X(transfer, "Transfer-Encoding")
 
 struct client_reply {
 	long status;
-	struct buf body;
+	struct buf body;           /* of a streamed reply: empty */
 #define X(field, name) char *field; /* NULL: absent */
 	CLIENT_HEADERS(X)
 #undef X
@@ -39,6 +41,9 @@ struct client_request {
 	size_t body_len;
 	int body_fd;               /* -1: body */
 	bool log_tail;
+	/* Of a call: ask for its reply as the function writes it, and take the pieces here. 0, or -errno to give up. */
+	int (*piece)(void *arg, const char *data, size_t len);
+	void *arg;
 };
 
 /* 0 with any HTTP status, or -errno with err set: nobody listens, refused, cut off. */

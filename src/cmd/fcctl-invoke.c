@@ -40,18 +40,39 @@ static int read_event(const char *text, struct buf *out, struct err *err)
 	return r < 0 ? err_set(err, -r, "read the event %s (at most %d bytes)", path, EVENT_MAX) : 0;
 }
 
-static int write_reply(const char *path, const struct buf *body)
+/* Where the reply goes, piece by piece. A file is made when there is something for it. */
+struct sink {
+	const char *path; /* NULL: standard output */
+	int fd;           /* -1: not open */
+	char last;        /* byte written */
+};
+
+static int put(void *arg, const char *data, size_t len)
+{
+	struct sink *s = arg;
+	if (s->fd < 0)
+		s->fd = s->path ? open(s->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666) : fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+	if (s->fd < 0)
+		return -errno;
+	if (len)
+		s->last = data[len - 1];
+	return fd_write_all(s->fd, data, len);
+}
+
+static void sink_close(struct sink *s) { cleanup_close(&s->fd); }
+
+/* What came whole, and on a terminal the end of its last line. */
+static int end_reply(struct sink *s, const struct client_reply *r)
 {
 	struct err err = ERR_INIT;
-	if (!path)
-		return fcctl_print(body, isatty(STDOUT_FILENO));
-	autoclose int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	int r = fd < 0 ? -errno : fd_write_all(fd, body->data, body->len);
-	if (r < 0) {
-		err_set(&err, -r, "write the reply to %s", path);
-		return fcctl_fail(&err, CMD_HOST);
+	int status = CMD_OK, e = r->transfer ? 0 : put(s, r->body.data ? r->body.data : "", r->body.len);
+	if (e == 0 && !s->path && s->last && s->last != '\n' && isatty(STDOUT_FILENO))
+		e = put(s, "\n", 1);
+	if (e < 0) {
+		err_set(&err, -e, "write the reply to %s", s->path ? s->path : "standard output");
+		status = fcctl_fail(&err, CMD_HOST);
 	}
-	return CMD_OK;
+	return status;
 }
 
 static void print_timeline(const char *text)
@@ -81,7 +102,7 @@ static void print_log(const struct fcctl *ctl, const char *id)
 static int function_error(const struct client_reply *r)
 {
 	const char *outcome = r->outcome ? r->outcome : "", *message = "", *type = "", *detail = "";
-	autojson json_t *o = r->body.len ? json_loadb(r->body.data, r->body.len, 0, NULL) : NULL;
+	autojson json_t *o = r->error ? json_loads(r->error, 0, NULL) : r->body.len ? json_loadb(r->body.data, r->body.len, 0, NULL) : NULL;
 	json_unpack(o, "{s?s, s?s, s?s}", "errorMessage", &message, "errorType", &type, "detail", &detail);
 	fprintf(stderr, "fcctl: function error (%s): %s%s%s%s%s (request %s)\n", outcome, type, *type ? ": " : "", message,
 		*detail ? ": " : "", detail, r->request_id ? r->request_id : "none");
@@ -92,6 +113,17 @@ static int function_error(const struct client_reply *r)
 	if (strcmp(outcome, "timeout") == 0)
 		return CMD_TIMEOUT;
 	return strcmp(outcome, "oom") == 0 ? CMD_OUT_OF_MEMORY : CMD_FUNCTION_ERROR;
+}
+
+/* The call was ended, for no fault of the function's, after its reply had begun. */
+static int cut_short(const struct client_reply *r)
+{
+	struct err err = ERR_INIT;
+	const char *code = "", *message = "";
+	autojson json_t *o = json_loads(r->error, 0, NULL);
+	json_unpack(o, "{s?s, s?s}", "Code", &code, "Message", &message);
+	err_set(&err, 0, "the reply is not whole: %s: %s (request %s)", code, message, r->request_id ? r->request_id : "none");
+	return fcctl_fail(&err, CMD_HOST);
 }
 
 int fcctl_invoke(const struct fcctl *ctl, int argc, char **argv)
@@ -106,18 +138,22 @@ int fcctl_invoke(const struct fcctl *ctl, int argc, char **argv)
 	if (read_event(o.event, &event, &err) < 0)
 		return fcctl_fail(&err, CMD_BAD_INPUT);
 	fcctl_function_path(&path, argv[n], "/invocations");
-	const struct client_request q = { .method = "POST", .path = path.data, .body = event.data, .body_len = event.len, .body_fd = -1 };
+	_cleanup_(sink_close) struct sink sink = { .path = o.output, .fd = -1 };
+	const struct client_request q = { .method = "POST", .path = path.data, .body = event.data, .body_len = event.len, .body_fd = -1,
+					  .piece = put, .arg = &sink };
 	struct client_reply r;
 	status = fcctl_request(ctl, &q, &r);
 	if (status != CMD_OK)
 		return status;
-	status = write_reply(o.output, &r.body);
+	status = end_reply(&sink, &r);
 	if (o.log && r.request_id)
 		print_log(ctl, r.request_id);
 	if (o.timeline)
 		print_timeline(r.timeline);
 	if (r.error_type)
 		status = function_error(&r);
+	else if (r.error) /* of the node, after the reply had begun */
+		status = cut_short(&r);
 	client_reply_fini(&r);
 	return status;
 }

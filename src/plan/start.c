@@ -68,6 +68,15 @@ static const char *handler_of(const struct function_start *s)
 	return s->function->handler ? s->function->handler : s->entry ? s->entry : "bootstrap";
 }
 
+static void put_call(struct env *e, const struct function_start *s)
+{
+	env_set(e, "FC_REQUEST_ID", s->request_id);
+	if (s->deadline_ms > 0)
+		env_number(e, "FC_DEADLINE_MS", (uint64_t)s->deadline_ms);
+	env_set(e, "TRACEPARENT", s->traceparent);
+	env_set(e, "TRACESTATE", s->tracestate);
+}
+
 /* The variables of a Function Compute runtime, the same for every kind. */
 static void put_platform(struct env *e, const struct function_start *s)
 {
@@ -100,6 +109,8 @@ static void put_platform(struct env *e, const struct function_start *s)
 	}
 	if (f->runtime != FUNCTION_STDIO)
 		env_number(e, "FC_CHANNEL_FD", WISH_CHANNEL_FD);
+	else
+		put_call(e, s);
 }
 
 static int env_build(struct env *e, const struct function_start *s, struct err *err)

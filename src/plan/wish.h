@@ -95,6 +95,9 @@ struct function_start {
 	const char *qualifier;
 	const char *account_id;         /* the tenant */
 	const char *region;
+	/* stdio, whose program serves one call: that call. Others learn it with each call. */
+	const char *request_id, *traceparent, *tracestate; /* NULL: none */
+	int64_t deadline_ms;            /* of the call, since the epoch; 0: none */
 	const char *const *extra_env;   /* "K=V" of the caller, set last (NULL-terminated, may be NULL) */
 };
 
