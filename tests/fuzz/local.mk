@@ -88,3 +88,13 @@ FUZZ_COVERAGE += acs3:src/agent/acs3.c
 %C%_fuzz_acs3_SOURCES = %D%/fuzz-acs3.c
 %C%_fuzz_acs3_LDADD = $(%C%_replay_acs3_LDADD)
 %C%_fuzz_acs3_LDFLAGS = $(FUZZLINK)
+
+# http1: requests and responses of the code inside a sandbox
+REPLAY += %D%/replay-http1
+LIBFUZZER += %D%/fuzz-http1
+FUZZ_COVERAGE += http1:src/agent/http1.c
+%C%_replay_http1_SOURCES = %D%/fuzz-http1.c %D%/replay-main.c
+%C%_replay_http1_LDADD = libapi.a libbase.a
+%C%_fuzz_http1_SOURCES = %D%/fuzz-http1.c
+%C%_fuzz_http1_LDADD = $(%C%_replay_http1_LDADD)
+%C%_fuzz_http1_LDFLAGS = $(FUZZLINK)
