@@ -339,6 +339,8 @@ int http1_step(struct http1 *p, const char **data, size_t *len, struct http1_pie
 	}
 }
 
+bool http1_is_idle(const struct http1 *p) { return p->state == AT_START && p->text.len == 0; }
+
 int http1_eof(struct http1 *p)
 {
 	if (p->state == REFUSED)
@@ -347,7 +349,7 @@ int http1_eof(struct http1 *p)
 		p->state = AT_END;
 	if (p->state == AT_END)
 		return HTTP1_END;
-	if (p->state == AT_START && p->text.len == 0)
+	if (http1_is_idle(p))
 		return HTTP1_MORE;
 	return bad(p, "the connection ended in the middle of a message");
 }

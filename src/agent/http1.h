@@ -84,6 +84,9 @@ void http1_next(struct http1 *p);
  */
 int http1_eof(struct http1 *p);
 
+/* Nothing of a message has come. */
+bool http1_is_idle(const struct http1 *p);
+
 /* The first field of that name (any case), or NULL. Trailers only after HTTP1_END; they never count as headers. */
 const char *http1_header(const struct http1 *p, const char *name);
 const char *http1_trailer(const struct http1 *p, const char *name);

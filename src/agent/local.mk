@@ -18,7 +18,7 @@ KEEPER_LIBS = libkeeper.a libagent.a libipc.a libplan.a libhost.a libspec.a libj
 noinst_LIBRARIES += libserve.a libapi.a
 libapi_a_SOURCES = \
 	%D%/acs3.c %D%/acs3.h %D%/nonces.c %D%/nonces.h %D%/api.c %D%/api.h %D%/api-errors.def %D%/body.c %D%/body.h %D%/feed.c %D%/feed.def %D%/feed.h %D%/http.c %D%/http.h %D%/http1.c %D%/http1.h \
-	%D%/outcomes.def %D%/stats.c %D%/stats.def %D%/stats.h %D%/trace.c %D%/trace.h
+	%D%/outcomes.def %D%/pull.c %D%/pull.h %D%/stats.c %D%/stats.def %D%/stats.h %D%/trace.c %D%/trace.h
 libapi_a_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JANSSON_CFLAGS)
 libserve_a_SOURCES = \
 	%D%/auth.c %D%/auth.h %D%/catalog.c %D%/catalog-blobs.c %D%/catalog-versions.c %D%/catalog.h %D%/catalog-internal.h \

@@ -43,6 +43,8 @@ enum {
 	FUNCTION_INIT_TIMEOUT_S_MAX = 600, FUNCTION_INIT_TIMEOUT_S = 60,
 };
 
+#define FUNCTION_REGION "local" /* what clients that want to hear of one are told */
+
 struct function_env {
 	char *name, *value;
 };

@@ -98,3 +98,15 @@ FUZZ_COVERAGE += http1:src/agent/http1.c
 %C%_fuzz_http1_SOURCES = %D%/fuzz-http1.c
 %C%_fuzz_http1_LDADD = $(%C%_replay_http1_LDADD)
 %C%_fuzz_http1_LDFLAGS = $(FUZZLINK)
+
+# pull: the Runtime API, on three connections
+REPLAY += %D%/replay-pull
+LIBFUZZER += %D%/fuzz-pull
+FUZZ_COVERAGE += pull:src/agent/pull.c
+%C%_replay_pull_SOURCES = %D%/fuzz-pull.c %D%/replay-main.c
+%C%_replay_pull_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
+%C%_replay_pull_LDADD = $(SERVE_LIBS) libspec.a libbase.a -lm
+%C%_fuzz_pull_SOURCES = %D%/fuzz-pull.c
+%C%_fuzz_pull_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
+%C%_fuzz_pull_LDADD = $(%C%_replay_pull_LDADD)
+%C%_fuzz_pull_LDFLAGS = $(FUZZLINK)
