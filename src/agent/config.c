@@ -296,7 +296,7 @@ static int resolve_runtime_images(struct config *c, struct err *err)
 		enum function_runtime runtime;
 		if (!name)
 			return err_set(err, 0, "--runtime-image %s: not RUNTIME=IMAGE", text);
-		if (function_runtime_parse(name, &runtime, err) < 0)
+		if (function_runtime_parse(name, &runtime, NULL, err) < 0)
 			return err_wrap(err, "--runtime-image %s", text);
 		if (!config_image(c, eq + 1)) {
 			err_set(err, 0, "--runtime-image %s: there is no image %s", text, eq + 1);

@@ -203,6 +203,9 @@ int confine_before_exec(const struct config *c, struct err *err)
 	int r = drop_bounding(0);
 	if (r < 0)
 		return err_set(err, -r, "empty the bounding set of the unprivileged half");
+	/* A network of its own, and empty: the sockets that it may use are given to it. */
+	if (unshare(CLONE_NEWNET) < 0)
+		return err_set(err, errno, "make the unprivileged half's network namespace");
 	umask(077);
 	if (chdir("/") < 0 || setgroups(0, NULL) < 0 || setresgid(c->gid, c->gid, c->gid) < 0 ||
 	    setresuid(c->uid, c->uid, c->uid) < 0)
@@ -239,7 +242,8 @@ static int allow(int ruleset, const char *path, uint64_t access, struct err *err
 	return 0;
 }
 
-/* Its own directory, the system's libraries and time zones, /proc; no TCP, no signals or abstract sockets outside. */
+/* Its own directory, the system's libraries and time zones, /proc; no port of TCP, no signals or abstract sockets outside.
+ * connect() is for the sockets of sandboxes: what serve makes itself is in a network of nothing (confine_before_exec()). */
 static int landlock_serve(const struct config *c, struct err *err)
 {
 	static const char *const readable[] = { "/usr", "/lib", "/lib64", "/etc/localtime", "/etc/ld.so.cache", "/proc" };
@@ -251,7 +255,7 @@ static int landlock_serve(const struct config *c, struct err *err)
 	if (abi < 0)
 		return 0; /* not in this kernel, or switched off: ids and modes still hold */
 	attr.fs = handled_fs((int)abi);
-	attr.net = abi >= 4 ? 3 : 0;    /* bind and connect of TCP */
+	attr.net = abi >= 4 ? 1 : 0;    /* bind of TCP */
 	attr.scoped = abi >= 6 ? 3 : 0; /* abstract sockets and signals */
 	size_t size = abi >= 6 ? sizeof(attr) : abi >= 4 ? 16 : 8;
 	autoclose int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0);

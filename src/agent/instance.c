@@ -15,6 +15,8 @@ struct instance {
 	uint32_t next_free;   /* slot + 1, while FREE; 0 ends the list */
 	bool term_sent, kill_sent;
 	bool unreachable;        /* its pipes were lost on the way to us */
+	bool sockets_lost;       /* the same of a socket, before LAUNCHED */
+	struct instance_fds fds; /* sockets that came, until LAUNCHED */
 	const struct instance_callbacks *cb;
 	void *arg;
 };
@@ -71,28 +73,66 @@ static void release(struct instances *t, struct instance *i)
 	assert(i->state == INSTANCE_FREE);
 	i->cb = NULL;
 	i->arg = NULL;
+	instance_fds_close(&i->fds); /* of one whose LAUNCHED never came */
 	i->next_free = t->first_free;
 	t->first_free = (uint32_t)(i - t->slot) + 1;
 }
 
 /* ---- what keeper says ------------------------------------------------------ */
 
+_Static_assert(MSG_IO_MAX == 3 && MSG_SOCKETS_MAX == 4, "INSTANCE_FDS_NONE");
+
+void instance_fds_close(struct instance_fds *fds)
+{
+	for (int i = 0; i < MSG_IO_MAX; i++)
+		cleanup_close(&fds->io[i]);
+	for (int i = 0; i < MSG_SOCKETS_MAX; i++)
+		cleanup_close(&fds->client[i]);
+	cleanup_close(&fds->runtime_api);
+	cleanup_close(&fds->function_api);
+}
+
+static int *place_of(struct instance_fds *fds, uint32_t kind)
+{
+	if (kind == MSG_SOCKET_RUNTIME_API)
+		return fds->runtime_api < 0 ? &fds->runtime_api : NULL;
+	if (kind == MSG_SOCKET_FUNCTION_API)
+		return fds->function_api < 0 ? &fds->function_api : NULL;
+	for (int i = 0; i < MSG_SOCKETS_MAX; i++)
+		if (fds->client[i] < 0)
+			return &fds->client[i];
+	return NULL;
+}
+
+static int on_way(struct instances *t, const struct msg_way *m, int fd)
+{
+	struct instance *i = find(t, (struct instance_ref){ m->slot, m->generation });
+	int *place = i && instance_next(i->state, INSTANCE_EV_LAUNCHED) >= 0 ? place_of(&i->fds, m->kind) : NULL;
+	if (!place)
+		return -EPROTO;
+	*place = fd;
+	i->sockets_lost |= fd < 0;
+	return 0;
+}
+
 static int on_launched(struct instances *t, const struct msg_launched *m, const int fds[MSG_FDS_MAX])
 {
 	struct instance *i = find(t, (struct instance_ref){ m->slot, m->generation });
 	if (!i || instance_next(i->state, INSTANCE_EV_LAUNCHED) < 0)
 		return -EPROTO;
-	bool lost = fds[0] < 0; /* we are out of descriptors (ipc/msg.h) */
+	bool lost = fds[0] < 0 || i->sockets_lost; /* we are out of descriptors (ipc/msg.h) */
+	struct instance_fds all = i->fds;
+	i->fds = (struct instance_fds)INSTANCE_FDS_NONE;
+	memcpy(all.io, fds, sizeof(all.io));
 	step(t, i, INSTANCE_EV_LAUNCHED);
 	if (i->state == INSTANCE_RUNNING && !lost) {
-		i->cb->launched(i->arg, fds, m);
+		i->cb->launched(i->arg, &all, m);
 		return 0;
 	}
 	i->unreachable = lost && i->state == INSTANCE_RUNNING;
 	if (i->unreachable)
 		instance_kill(t, (struct instance_ref){ m->slot, m->generation }, MSG_KILL_ALL);
-	for (int k = 0; k < MSG_IO_MAX && !lost; k++)
-		close(fds[k]);
+	instance_fds_close(&all);
 	return 0;
 }
 
@@ -136,6 +176,8 @@ static int on_message(void *arg, const union msg *m, const int fds[MSG_FDS_MAX])
 	struct instances *t = arg;
 
 	switch ((enum msg_type)m->head.type) {
+	case MSG_WAY:
+		return on_way(t, &m->way, fds[0]);
 	case MSG_LAUNCHED:
 		return on_launched(t, &m->launched, fds);
 	case MSG_LAUNCH_FAILED:
@@ -160,8 +202,10 @@ struct instances *instances_new(struct link *l)
 	t->link = l;
 	t->capacity = w->max_instances;
 	t->count[INSTANCE_FREE] = t->capacity;
-	for (size_t k = t->capacity; k > 0; k--)
+	for (size_t k = t->capacity; k > 0; k--) {
+		t->slot[k - 1].fds = (struct instance_fds)INSTANCE_FDS_NONE;
 		release(t, &t->slot[k - 1]);
+	}
 	link_set_instances(l, on_message, t);
 	return t;
 }
@@ -170,6 +214,8 @@ struct instances *instances_free(struct instances *t)
 {
 	if (t)
 		link_set_instances(t->link, NULL, NULL);
+	for (size_t k = 0; t && k < t->capacity; k++)
+		instance_fds_close(&t->slot[k].fds);
 	free(t);
 	return NULL;
 }
@@ -190,6 +236,7 @@ static void fill_launch(struct msg_launch *m, const struct instance_wish *w)
 	m->pids = w->pids;
 	m->tmp_bytes = w->tmp_bytes;
 	m->network = w->network;
+	m->function_api = w->function_api;
 }
 
 int instance_start(struct instances *t, const struct instance_wish *wish, const struct instance_callbacks *cb,
@@ -211,7 +258,7 @@ int instance_start(struct instances *t, const struct instance_wish *wish, const 
 
 	t->first_free = i->next_free;
 	i->generation = generation;
-	i->term_sent = i->kill_sent = i->unreachable = false;
+	i->term_sent = i->kill_sent = i->unreachable = i->sockets_lost = false;
 	i->cb = cb;
 	i->arg = arg;
 	step(t, i, INSTANCE_EV_START);

@@ -43,14 +43,24 @@ struct instance_wish {
 	const char *code;     /* sha256 of an unpacked layer, or "" */
 	const char *layer[MSG_LAYERS_MAX]; /* more of them, top first */
 	size_t layers;
+	bool function_api;    /* with the function API's listener inside */
 	uint64_t memory_bytes, cpu_milli, pids, tmp_bytes;
 	enum msg_network network;
 	int payload_fd;       /* sealed memfd (struct payload); stays the caller's */
 };
 
+/* The ways to a sandbox that runs; -1 where it has none. */
+struct instance_fds {
+	int io[MSG_IO_MAX];              /* blocking mode as made: set O_NONBLOCK yourself */
+	int client[MSG_SOCKETS_MAX];     /* those that are there come first; non-blocking, as the next */
+	int runtime_api, function_api;   /* listeners */
+};
+#define INSTANCE_FDS_NONE { { -1, -1, -1 }, { -1, -1, -1, -1 }, -1, -1 }
+void instance_fds_close(struct instance_fds *fds);
+
 struct instance_callbacks {
-	/* fds in the order of enum msg_io; blocking mode as made: set O_NONBLOCK yourself. */
-	void (*launched)(void *arg, const int fds[MSG_IO_MAX], const struct msg_launched *m);
+	/* All of *fds are the callee's. */
+	void (*launched)(void *arg, const struct instance_fds *fds, const struct msg_launched *m);
 	void (*failed)(void *arg, const struct msg_launch_failed *m);
 	void (*exited)(void *arg, const struct msg_exited *m);
 };

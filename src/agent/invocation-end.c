@@ -49,18 +49,24 @@ static void set_error(struct invocation *i, enum outcome o, const char *error_ty
 	log_capture_note(&i->log, "%s: %s%s%s", error_type, message, detail ? ": " : "", detail ? detail : "");
 }
 
+static void describe_exit(const struct invocation *i, char *out, size_t size)
+{
+	int status = i->has_exited ? i->exited.wait_status : 0;
+	out[0] = '\0';
+	if (WIFEXITED(status))
+		snprintf(out, size, "exit status %d", WEXITSTATUS(status));
+	else if (WIFSIGNALED(status))
+		snprintf(out, size, "killed by signal %d (%s)%s", WTERMSIG(status), strsignal(WTERMSIG(status)),
+			 WCOREDUMP(status) ? ", core dumped" : "");
+}
+
 static void set_exit_error(struct invocation *i, enum outcome o)
 {
-	char message[200], detail[120] = "";
-	int status = i->has_exited ? i->exited.wait_status : 0;
+	char message[200], detail[120];
 	snprintf(message, sizeof(message),
 		 "Process exited unexpectedly before completing request (duration: %" PRId64 "ms, maxMemoryUsage: %" PRIu64 "MB)",
 		 between_us(i->launched_ns, i->ended_ns) / 1000, peak_bytes(i) >> 20);
-	if (WIFEXITED(status))
-		snprintf(detail, sizeof(detail), "exit status %d", WEXITSTATUS(status));
-	else if (WIFSIGNALED(status))
-		snprintf(detail, sizeof(detail), "killed by signal %d (%s)%s", WTERMSIG(status), strsignal(WTERMSIG(status)),
-			 WCOREDUMP(status) ? ", core dumped" : "");
+	describe_exit(i, detail, sizeof(detail));
 	set_error(i, o, "Runtime.ExitError", message, detail);
 }
 
@@ -128,6 +134,15 @@ static void set_oom_above(struct invocation *i)
 	log_capture_note(&i->log, "%s", message);
 }
 
+/* A custom runtime that ended before it listened, or before its initializer had answered. */
+static void set_ca_exited(struct invocation *i)
+{
+	char how[120];
+	describe_exit(i, how, sizeof(how));
+	set_refused(i, OUTCOME_INIT_ERROR, API_CA_EXITED, "the function's server ended before it was ready (%s); its log says more", how);
+	log_capture_note(&i->log, "%s", i->result.message);
+}
+
 /* ---- the outcome --------------------------------------------------------- */
 
 static void launch_failed(struct invocation *i)
@@ -139,6 +154,8 @@ static void launch_failed(struct invocation *i)
 	_Static_assert(ARRAY_LEN(code) == MSG_FAULT_MAX, "a code for each fault");
 	char text[800];
 	snprintf(text, sizeof(text), "%s: %s", i->failed.stage, i->failed.text);
+	if (i->failed.fault == MSG_FAULT_FUNCTION && i->function->f.runtime == FUNCTION_CUSTOM)
+		return set_refused(i, OUTCOME_LAUNCH_FAILED, API_CA_FILE_NOT_FOUND, "the function's server cannot be started: %s", text);
 	if (i->failed.fault == MSG_FAULT_FUNCTION) { /* its author's to repair, not the node's */
 		set_error(i, OUTCOME_LAUNCH_FAILED, "Runtime.InvalidEntrypoint",
 			  "the function's command cannot be executed", text);
@@ -178,7 +195,7 @@ static bool conclude_by_verdict(struct invocation *i)
 		return true;
 	case RUNTIME_PROTOCOL:
 		i->table->env.stats->protocol_errors++;
-		set_error(i, OUTCOME_PROTOCOL, "Runtime.ProtocolError", "the runtime broke the channel's rules",
+		set_error(i, OUTCOME_PROTOCOL, "Runtime.ProtocolError", "the runtime broke the rules of how it is to answer",
 			  runtime_why(i->runtime));
 		return true;
 	default:
@@ -190,6 +207,8 @@ static void conclude_without_verdict(struct invocation *i)
 {
 	if (out_of_memory(i))
 		return i->exited.oom_level == OOM_OWN || i->exited.oom_level == OOM_FUNCTION ? set_oom_error(i) : set_oom_above(i);
+	if (i->has_exited && !i->exited.killed && i->function->f.runtime == FUNCTION_CUSTOM && !i->ready_ns)
+		return set_ca_exited(i);
 	if (i->has_exited && !i->exited.killed)
 		return set_exit_error(i, i->function->f.runtime == FUNCTION_STDIO && WIFEXITED(i->exited.wait_status)
 						 ? OUTCOME_FUNCTION_ERROR
@@ -203,8 +222,10 @@ static void conclude_without_verdict(struct invocation *i)
 		return set_refused(i, OUTCOME_SHUTDOWN, API_SHUTTING_DOWN, "%s", "the agent is shutting down");
 	case CAUSE_CLOSED:
 		i->table->env.stats->protocol_errors++;
-		return set_error(i, OUTCOME_PROTOCOL, "Runtime.ProtocolError", "the runtime closed its channel without an answer",
-				 NULL);
+		return set_error(i, OUTCOME_PROTOCOL, "Runtime.ProtocolError",
+				 i->function->f.runtime == FUNCTION_CUSTOM ? "the server closed its connection without an answer"
+									   : "the runtime closed its channel without an answer",
+				 i->function->f.runtime == FUNCTION_CUSTOM ? runtime_why(i->runtime) : NULL);
 	default:
 		return set_refused(i, OUTCOME_LAUNCH_FAILED, API_INTERNAL, "%s", "the call could not be set up: out of memory");
 	}

@@ -25,7 +25,7 @@ struct invocation {
 	struct catalog_function *function;
 	char request_id[40], instance_id[37];
 	char qualifier[CATALOG_ALIAS_MAX + 1];
-	bool log_tail, initialising;
+	bool log_tail, initialising, stopping;
 	char traceparent[TRACE_PARENT_SIZE], tracestate[TRACE_STATE_SIZE]; /* "": none */
 	invocation_fn *done;
 	invocation_piece_fn *piece;

@@ -189,6 +189,13 @@ static void on_first_byte(void *arg)
 	i->first_byte_ns = clock_mono_ns();
 }
 
+static void on_stopping(void *arg, uint32_t timeout_s)
+{
+	struct invocation *i = arg;
+	i->stopping = true;
+	arm(i, (uint64_t)timeout_s * 1000);
+}
+
 static bool on_piece(void *arg, const char *data, size_t len)
 {
 	struct invocation *i = arg;
@@ -197,22 +204,34 @@ static bool on_piece(void *arg, const char *data, size_t len)
 
 static const struct runtime_callbacks runtime_cb = {
 	.verdict = on_verdict, .log = on_log, .ready = on_ready, .first_byte = on_first_byte,
+	.stopping = on_stopping,
 };
 static const struct runtime_callbacks streaming_cb = {
-	.verdict = on_verdict, .log = on_log, .ready = on_ready, .first_byte = on_first_byte, .reply = on_piece,
+	.verdict = on_verdict, .log = on_log, .ready = on_ready, .first_byte = on_first_byte,
+	.stopping = on_stopping, .reply = on_piece,
 };
 
-static void on_launched(void *arg, const int fds[MSG_IO_MAX], const struct msg_launched *m)
+static enum runtime_talk talk_of(const struct function *f)
+{
+	static const enum runtime_talk talk[FUNCTION_RUNTIME_MAX] = {
+		[FUNCTION_STDIO] = RUNTIME_TALK_STDIO, [FUNCTION_PYTHON3] = RUNTIME_TALK_CHANNEL, [FUNCTION_NODEJS] = RUNTIME_TALK_CHANNEL,
+		[FUNCTION_CUSTOM] = RUNTIME_TALK_PUSH,
+	};
+	return talk[f->runtime];
+}
+
+static void on_launched(void *arg, const struct instance_fds *fds, const struct msg_launched *m)
 {
 	struct invocation *i = arg;
-	enum runtime_talk talk = i->function->f.runtime == FUNCTION_STDIO ? RUNTIME_TALK_STDIO : RUNTIME_TALK_CHANNEL;
+	enum runtime_talk talk = talk_of(&i->function->f);
 	uint32_t first_s = talk == RUNTIME_TALK_STDIO ? i->function->f.timeout_s : i->function->f.initializer_timeout_s;
 	i->launched_ns = clock_mono_ns();
 	i->has_launched = true;
 	i->launched = *m;
 	tell(i, FEED_INSTANCE_RUNNING, NULL);
 	const struct runtime_start s = {
-		.talk = talk, .fds = fds, .max_reply = i->table->env.config->max_reply_bytes, .cb = i->piece ? &streaming_cb : &runtime_cb, .arg = i,
+		.talk = talk, .fds = fds, .web = i->table->env.web, .max_reply = i->table->env.config->max_reply_bytes,
+		.cb = i->piece ? &streaming_cb : &runtime_cb, .arg = i,
 		.call = {
 			.request_id = i->request_id, .instance_id = i->instance_id, .account_id = i->function->tenant,
 			.version = i->function->version, .qualifier = i->qualifier, .function = &i->function->f,
@@ -291,6 +310,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 			 i->table->env.config->max_queue_wait_ms);
 		return refuse(i, API_RESOURCE_EXHAUSTED, text);
 	}
+	if (i->stopping && i->runtime)
+		return runtime_settle(i->runtime);
 	kill_for(i, CAUSE_TIMEOUT); /* after CLOSED the cause stays what it was */
 }
 

@@ -30,6 +30,7 @@ struct invocation;
 struct invocations;
 struct logs;
 struct meter;
+struct web;
 
 enum invocation_state {
 #define STATE(upper, lower) INVOCATION_##upper,
@@ -74,6 +75,7 @@ struct invocations_env {
 	struct stats *stats;
 	struct catalog *catalog; /* NULL in unit tests: functions do not change there */
 	struct feed *feed;       /* NULL in unit tests */
+	struct web *web;         /* NULL in unit tests: no custom runtimes there */
 	struct drain *drain;     /* NULL in unit tests: never draining */
 };
 int invocations_new(struct invocations **ret, const struct invocations_env *env, struct err *err);

@@ -56,6 +56,9 @@ struct kinstance {
 	struct sandbox sandbox;
 	struct event *status_event, *exit_event;
 	int io[MSG_IO_MAX];      /* serve's ends until LAUNCHED takes them along */
+	struct launch_socket socket[MSG_SOCKETS_MAX]; /* the same */
+	enum msg_socket socket_kind[MSG_SOCKETS_MAX];
+	size_t sockets;
 	size_t uses[KEEPER_LAYERS]; /* places in keeper.use, + 1 */
 	uint64_t asked_wall_ns, asked_cpu_ns;
 	bool has_exit, has_failure;

@@ -76,8 +76,23 @@ static void put_mark(struct msg_launched *m, size_t *n, const char *name, uint64
 	m->mark[(*n)++].cpu_ns = cpu;
 }
 
+static void send_sockets(struct kinstance *i)
+{
+	for (size_t s = 0; s < i->sockets; s++) {
+		union msg m;
+		msg_init(&m, MSG_WAY);
+		m.way.slot = i->slot;
+		m.way.generation = i->generation;
+		m.way.kind = i->socket_kind[s];
+		serve_send(i->k, &m, &i->socket[s].fd, 1);
+		i->socket[s].fd = -1; /* serve_send has it now */
+	}
+	i->sockets = 0;
+}
+
 static void answer_launched(struct kinstance *i)
 {
+	send_sockets(i);
 	union msg m;
 	size_t n = 0;
 	msg_init(&m, MSG_LAUNCHED);
@@ -150,6 +165,8 @@ static void kinstance_free(struct kinstance *i)
 	sandbox_fini(&i->sandbox);
 	for (int f = 0; f < MSG_IO_MAX; f++)
 		cleanup_close(&i->io[f]);
+	for (size_t s = 0; s < i->sockets; s++)
+		cleanup_close(&i->socket[s].fd);
 	for (int u = 0; u < KEEPER_LAYERS; u++)
 		layer_unuse(k, &i->uses[u]);
 	assert(k->slot[i->slot] == i);
@@ -388,6 +405,24 @@ static int make_ends(struct kinstance *i, enum function_runtime runtime, struct 
 	return 0;
 }
 
+static void want_socket(struct kinstance *i, enum msg_socket kind, uint16_t port)
+{
+	assert(i->sockets < MSG_SOCKETS_MAX);
+	i->socket[i->sockets] = (struct launch_socket){ .listen_port = port, .fd = -1 };
+	i->socket_kind[i->sockets++] = kind;
+}
+
+/* What the code inside is spoken to through, beside its pipes (CONTRACTS: the same addresses in every sandbox). */
+static void want_sockets(struct kinstance *i, enum function_runtime runtime, bool function_api)
+{
+	for (int n = 0; n < WISH_CLIENTS && runtime == FUNCTION_CUSTOM; n++)
+		want_socket(i, MSG_SOCKET_CLIENT, 0);
+	if (runtime == FUNCTION_PROVIDED)
+		want_socket(i, MSG_SOCKET_RUNTIME_API, MSG_RUNTIME_API_PORT);
+	if (function_api)
+		want_socket(i, MSG_SOCKET_FUNCTION_API, MSG_FUNCTION_API_PORT);
+}
+
 struct spec_cgroup launch_level(uint64_t memory_bytes, uint64_t cpu_milli, uint64_t pids)
 {
 	return (struct spec_cgroup){
@@ -434,6 +469,7 @@ static int do_launch(struct kinstance *i, const struct msg_launch *m, int payloa
 	r = make_ends(i, w->runtime, &e);
 	if (r < 0)
 		return err_set(&why->err, -r, "make the sandbox's pipes");
+	want_sockets(i, w->runtime, m->function_api);
 	snprintf(path, sizeof(path), "%s/t-%s/f-%s/%s", k->group, m->tenant, m->function, m->instance);
 	struct launch_req req = {
 		.spec = (const struct spec *)(const void *)spec.data,
@@ -442,6 +478,8 @@ static int do_launch(struct kinstance *i, const struct msg_launch *m, int payloa
 		.nfds = e.count,
 		.cgroup_path = path,
 		.netns_fd = -1,
+		.sockets = i->socket,
+		.nsockets = i->sockets,
 		.gate_fd = -1,
 		.console_fd = -1,
 	};

@@ -25,13 +25,13 @@ enum { TABLE_MAX = 1 << 20 };
 /*
  * Both halves live under one limit, and each counts for itself. keeper for an
  * instance: pidfd, status socket, cgroup, and serve's ends until it has them.
- * serve for an instance: its ends, and the payload on its way out; for a
+ * serve for an instance: its ends, sockets of its network, and the payload on its way out; for a
  * connection: the socket, and the upload or the reply.
  */
 enum {
 	FDS_RESERVED = 256,
-	KEEPER_FDS_PER_INSTANCE = 3 + MSG_IO_MAX,
-	SERVE_FDS_PER_INSTANCE = MSG_IO_MAX + 1,
+	KEEPER_FDS_PER_INSTANCE = 3 + MSG_IO_MAX + MSG_SOCKETS_MAX,
+	SERVE_FDS_PER_INSTANCE = MSG_IO_MAX + MSG_SOCKETS_MAX + 1,
 	SERVE_FDS_PER_CONNECTION = 2,
 	INSTANCES_DEFAULT = 1000,
 };

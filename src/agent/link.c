@@ -319,6 +319,7 @@ static bool dispatch(struct link *l, const union msg *m, const int fds[MSG_FDS_M
 			return false;
 		l->handlers->principals(l->arg, fds[0]);
 		return true;
+	case MSG_WAY:
 	case MSG_LAUNCHED:
 	case MSG_LAUNCH_FAILED:
 	case MSG_EXITED:

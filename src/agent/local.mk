@@ -26,15 +26,15 @@ libserve_a_SOURCES = \
 	%D%/gate.c %D%/gate-auth.c %D%/gate-functions.c %D%/gate.h %D%/gate-internal.h %D%/gate-invoke.c %D%/gate-node.c \
 	%D%/gate-orchestrator.c %D%/gate-reply.c %D%/gate-routes.c %D%/gate-stream.c %D%/gate-versions.c %D%/gate-who.c \
 	%D%/invocation.c %D%/invocation-end.c %D%/invocation.h %D%/invocation-internal.h %D%/invocation-states.def \
-	%D%/logs.c %D%/logs.h %D%/meter.c %D%/meter.h %D%/runtime.c %D%/runtime-channel.c %D%/runtime-stdio.c %D%/runtime.h %D%/runtime-internal.h \
+	%D%/logs.c %D%/logs.h %D%/meter.c %D%/meter.h %D%/runtime.c %D%/runtime-channel.c %D%/runtime-push.c %D%/runtime-stdio.c %D%/runtime.h %D%/runtime-internal.h \
 	%D%/serve.c \
-	%D%/upload.c %D%/upload.h %D%/worker.c %D%/worker.h %D%/writer.c %D%/writer.h
+	%D%/upload.c %D%/upload.h %D%/web.c %D%/web.h %D%/worker.c %D%/worker.h %D%/writer.c %D%/writer.h
 libserve_a_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JANSSON_CFLAGS) $(MICROHTTPD_CFLAGS) $(SQLITE_CFLAGS) \
-	$(GNUTLS_CFLAGS) -pthread
+	$(GNUTLS_CFLAGS) $(CURL_CFLAGS) -pthread
 
 # What fc-agent's serve half needs to link, in this order, before KEEPER_LIBS.
 SERVE_LIBS = libserve.a libapi.a libagent.a libipc.a libplan.a libjson.a libbase.a \
-	$(EVENT_LIBS) $(MICROHTTPD_LIBS) $(SQLITE_LIBS) $(GNUTLS_LIBS) $(JANSSON_LIBS)
+	$(EVENT_LIBS) $(MICROHTTPD_LIBS) $(SQLITE_LIBS) $(GNUTLS_LIBS) $(CURL_LIBS) $(JANSSON_LIBS)
 
 sbin_PROGRAMS += fc-agent
 fc_agent_SOURCES = %D%/main.c

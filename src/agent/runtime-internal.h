@@ -24,9 +24,10 @@ struct runtime_kind {
 	int (*start)(struct runtime *r, const struct runtime_start *s);
 	void (*pause)(struct runtime *r, bool rest); /* do not read the reply's source meanwhile; log goes on */
 	void (*finish)(struct runtime *r);           /* take what is left of the reply */
+	void (*settle)(struct runtime *r);           /* only where cb.stopping() is called */
 	void (*free)(struct runtime *r);             /* optional */
 };
-extern const struct runtime_kind runtime_stdio, runtime_channel;
+extern const struct runtime_kind runtime_stdio, runtime_channel, runtime_push;
 
 struct runtime {
 	const struct runtime_kind *kind;
@@ -34,8 +35,10 @@ struct runtime {
 	struct runtime_callbacks cb;
 	void *arg;
 	struct runtime_call call;
+	struct web *web;
 	enum runtime_verdict verdict;
 	int fd[MSG_IO_MAX];
+	int client[MSG_SOCKETS_MAX]; /* push's */
 	struct event *read_event[MSG_IO_MAX];
 	bool first_byte, resting;
 	struct buf reply, error;
@@ -49,6 +52,8 @@ struct runtime {
 void runtime_decide(struct runtime *r, enum runtime_verdict v, const char *why);
 /* r->error holds what was thrown: check it, decide FAILED or INIT_FAILED. */
 void runtime_threw(struct runtime *r, bool init);
+/* The same for an error that is text of any kind: what the function answered, where it is not such an object. */
+void runtime_threw_text(struct runtime *r, bool init, const char *type, const char *what);
 /* Bytes of the reply. */
 void runtime_put(struct runtime *r, const char *data, size_t len);
 /* Up to max bytes of what is there, to take(), until the reply rests. 1 more may come, 0 end of file or broken. */

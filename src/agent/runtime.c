@@ -16,6 +16,7 @@ enum { STACK_MAX = 200, STACK_LINE_MAX = 2048, ERROR_MAX = CHANNEL_ERROR_MAX };
 
 static const struct runtime_kind *const kinds[RUNTIME_TALK_MAX] = {
 	[RUNTIME_TALK_STDIO] = &runtime_stdio, [RUNTIME_TALK_CHANNEL] = &runtime_channel,
+	[RUNTIME_TALK_PUSH] = &runtime_push,
 };
 
 void runtime_decide(struct runtime *r, enum runtime_verdict v, const char *why)
@@ -107,6 +108,30 @@ void runtime_threw(struct runtime *r, bool init)
 		runtime_decide(r, init ? RUNTIME_INIT_FAILED : RUNTIME_FAILED, NULL);
 }
 
+void runtime_threw_text(struct runtime *r, bool init, const char *type, const char *what)
+{
+	enum { TEXT_MAX = 8 << 10 };
+	struct buf said = r->error, out = BUF_INIT(ERROR_MAX * 2);
+	bool handled;
+	if (said.len && runtime_error_parse(said.data, said.len, &out, &handled) == 0) {
+		buf_fini(&out);
+		return runtime_threw(r, init);
+	}
+	size_t n = said.len < TEXT_MAX ? said.len : TEXT_MAX;
+	while (n > 0 && n < said.len && ((unsigned char)said.data[n] & 0xc0) == 0x80)
+		n--; /* not inside a UTF-8 character */
+	autojson json_t *text = n ? json_stringn(said.data, n) : NULL; /* NULL: not UTF-8 */
+	autojson json_t *o = json_pack("{s:o, s:s, s:[]}", "errorMessage",
+				       text ? json_sprintf("%s: %s", what, json_string_value(text)) : json_string(what), "errorType", type,
+				       "stackTrace");
+	autofree char *dump = o ? json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
+	buf_fini(&said);
+	r->error = out;
+	if (dump)
+		buf_puts(&r->error, dump);
+	runtime_decide(r, init ? RUNTIME_INIT_FAILED : RUNTIME_FAILED, NULL);
+}
+
 /* ---- bytes from the function --------------------------------------------- */
 
 void runtime_put(struct runtime *r, const char *data, size_t len)
@@ -135,6 +160,11 @@ void runtime_resume(struct runtime *r)
 		return;
 	r->resting = false;
 	r->kind->pause(r, false);
+}
+
+void runtime_settle(struct runtime *r)
+{
+	r->kind->settle(r);
 }
 
 int runtime_drain(struct runtime *r, int fd, size_t max, void (*take)(struct runtime *r, const char *data, size_t len))
@@ -188,18 +218,20 @@ static int set_up(struct runtime *r, const struct runtime_start *s)
 int runtime_new(struct runtime **ret, struct event_base *base, const struct runtime_start *s)
 {
 	const struct runtime_kind *kind = kinds[s->talk];
+	struct instance_fds fds = *s->fds;
 	struct runtime *r = calloc(1, sizeof(*r));
 	void *own = calloc(1, kind->size);
 	if (!r || !own) {
 		free(own);
 		free(r);
-		for (int i = 0; i < MSG_IO_MAX; i++)
-			if (s->fds[i] >= 0)
-				close(s->fds[i]);
+		instance_fds_close(&fds);
 		return -ENOMEM;
 	}
-	*r = (struct runtime){ .kind = kind, .base = base, .cb = *s->cb, .arg = s->arg, .call = s->call, .own = own };
-	memcpy(r->fd, s->fds, sizeof(r->fd));
+	*r = (struct runtime){ .kind = kind, .base = base, .cb = *s->cb, .arg = s->arg, .call = s->call, .web = s->web, .own = own };
+	memcpy(r->fd, fds.io, sizeof(r->fd));
+	memcpy(r->client, fds.client, sizeof(r->client));
+	cleanup_close(&fds.runtime_api);
+	cleanup_close(&fds.function_api);
 	r->reply = (struct buf)BUF_INIT(s->max_reply);
 	r->error = (struct buf)BUF_INIT(ERROR_MAX);
 	int e = set_up(r, s);
@@ -219,6 +251,8 @@ struct runtime *runtime_free(struct runtime *r)
 		r->kind->free(r);
 	for (int i = 0; i < MSG_IO_MAX; i++)
 		runtime_close(r, i);
+	for (int i = 0; i < MSG_SOCKETS_MAX; i++)
+		cleanup_close(&r->client[i]);
 	buf_fini(&r->reply);
 	buf_fini(&r->error);
 	free(r->own);

@@ -18,11 +18,12 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "ipc/msg.h"
+#include "agent/instance.h"
 
 struct event_base;
 struct function;
 struct runtime;
+struct web;
 
 enum runtime_verdict {
 	RUNTIME_OPEN,            /* not known yet */
@@ -37,6 +38,7 @@ enum runtime_verdict {
 /* How the code inside is spoken to. */
 enum runtime_talk {
 	RUNTIME_TALK_STDIO,   /* event to stdin, reply from stdout, log from stderr; its end is the end of the reply */
+	RUNTIME_TALK_PUSH,    /* a web server inside (CONTRACTS 2); stdout and stderr are log */
 	RUNTIME_TALK_CHANNEL, /* native runtimes (ipc/channel.h); stdout and stderr are log */
 	RUNTIME_TALK_MAX
 };
@@ -46,6 +48,9 @@ struct runtime_callbacks {
 	void (*log)(void *arg, int stream, const char *data, size_t len); /* LOG_STDOUT, LOG_STDERR */
 	void (*ready)(void *arg);      /* the handler is loaded; never for stdio */
 	void (*first_byte)(void *arg); /* of the reply */
+	/* The reply is whole, and the function is to be told that its sandbox ends, which may take it so long; then comes the
+	 * verdict, at the latest with runtime_settle(). */
+	void (*stopping)(void *arg, uint32_t timeout_s);
 	/* A piece of the reply, instead of keeping it. false: no more for now, until runtime_resume(); what was read
 	 * already (runtime-internal.h, RUNTIME_CHUNK) still comes. NULL: the reply is kept, see runtime_reply(). */
 	bool (*reply)(void *arg, const char *data, size_t len);
@@ -64,7 +69,8 @@ struct runtime_call {
 
 struct runtime_start {
 	enum runtime_talk talk;
-	const int *fds;          /* MSG_IO_MAX of them, taken over, also on failure; -1: none */
+	const struct instance_fds *fds; /* taken over, also on failure */
+	struct web *web;         /* for RUNTIME_TALK_PUSH */
 	struct runtime_call call;
 	size_t max_reply;        /* bytes */
 	const struct runtime_callbacks *cb;
@@ -77,6 +83,9 @@ struct runtime *runtime_free(struct runtime *r);
 
 /* After cb.reply() said false: go on. Not from inside cb.reply(). */
 void runtime_resume(struct runtime *r);
+
+/* After stopping(): enough. */
+void runtime_settle(struct runtime *r);
 
 /* The sandbox has ended: read what is left (bounded), decide. Calls log and reply, never verdict. */
 enum runtime_verdict runtime_finish(struct runtime *r);

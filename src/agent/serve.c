@@ -30,6 +30,7 @@
 #include "agent/meter.h"
 #include "agent/roles.h"
 #include "agent/stats.h"
+#include "agent/web.h"
 #include "agent/worker.h"
 #include "agent/writer.h"
 #include "base/cleanup.h"
@@ -53,6 +54,7 @@ struct serve {
 	struct feed *feed;
 	struct drain *drain;
 	struct meter *meter;
+	struct web *web;
 	struct invocations *calls;
 	struct auth *auth;
 	struct gate *gate;
@@ -81,8 +83,10 @@ static int come_up(struct serve *s, const struct msg_welcome *m, struct err *err
 	int r = meter_new(&s->meter, s->base, s->config, s->dir, m->max_instances + METER_SPARE, s->writer, &s->stats, err);
 	if (r < 0)
 		return r;
+	if (web_new(&s->web, s->base) < 0)
+		return err_set(err, ENOMEM, "start the HTTP client");
 	const struct invocations_env calls = { s->base, s->config, s->logs, s->meter, &s->stats, s->catalog, s->feed,
-						s->drain };
+						s->web, s->drain };
 	if ((r = invocations_new(&s->calls, &calls, err)) < 0)
 		return r;
 	invocations_connect(s->calls, s->instances);
@@ -236,6 +240,7 @@ static void close_all(struct serve *s)
 	s->calls = invocations_free(s->calls);
 	s->catalog = catalog_free(s->catalog);
 	s->gate = gate_free(s->gate);
+	s->web = web_free(s->web);
 	s->auth = auth_free(s->auth);
 	s->meter = meter_free(s->meter);
 	s->logs = logs_free(s->logs);

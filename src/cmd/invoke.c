@@ -76,7 +76,7 @@ static int apply_options(struct invoke *v, struct err *err)
 {
 	const struct invoke_opts *o = v->opts;
 	struct function *f = &v->function;
-	int r = o->runtime ? function_runtime_parse(o->runtime, &f->runtime, err) : 0;
+	int r = o->runtime ? function_runtime_parse(o->runtime, &f->runtime, &f->runtime_as, err) : 0;
 	if (r < 0)
 		return err_wrap(err, "--runtime");
 	if (o->handler) {
@@ -100,6 +100,10 @@ static int apply_options(struct invoke *v, struct err *err)
 		return err_wrap(err, "--env");
 	if (!f->name) /* code without a manifest need not have one; the rules below want it */
 		f->name = strdup("function");
+	if (f->runtime == FUNCTION_CUSTOM || f->runtime == FUNCTION_PROVIDED) {
+		err_set(err, 0, "runtime %s: fc-run cannot call it", function_runtime_name(f->runtime));
+		return err_hint(err, "an agent can: fcctl deploy (fcctl(1))");
+	}
 	return function_check(f, err);
 }
 

@@ -298,6 +298,19 @@ static int enter_net(struct launch_state *l, struct err *err)
 	return 0;
 }
 
+static int make_sockets(struct launch_state *l, struct err *err)
+{
+	if (l->req->nsockets && l->home_net < 0)
+		return err_set(err, EINVAL, "make sockets in a network that is not the sandbox's own");
+	for (size_t i = 0; i < l->req->nsockets; i++) {
+		struct launch_socket *s = &l->req->sockets[i];
+		s->fd = s->listen_port ? net_listener(s->listen_port, err) : net_client(err);
+		if (s->fd < 0)
+			return s->fd;
+	}
+	return 0;
+}
+
 static void go_home(struct launch_state *l)
 {
 	if (l->home_net >= 0)
@@ -472,6 +485,8 @@ static int run_phases(struct launch_state *l, const struct cgroup_host *host, st
 	stamp(s, LAUNCH_cgroup);
 	if (r == 0)
 		r = enter_net(l, err);
+	if (r == 0)
+		r = make_sockets(l, err);
 	if (r == 0)
 		r = enter_pid(l, err);
 	stamp(s, LAUNCH_netns);

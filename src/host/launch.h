@@ -36,6 +36,12 @@ struct launch_times {
 	uint64_t cpu_ns[LAUNCH_PHASE_MAX];
 };
 
+/* A socket to be made in the sandbox's network namespace, for the launcher's use. */
+struct launch_socket {
+	uint16_t listen_port;      /* on 127.0.0.1; 0: a TCP client that is not connected */
+	int fd;                    /* made by launch(); the caller's, also when it fails; -1: not made */
+};
+
 struct launch_req {
 	const struct spec *spec;   /* checked (spec_check); spec->size bytes */
 	int payload_fd;            /* sealed memfd holding a struct payload */
@@ -44,6 +50,8 @@ struct launch_req {
 	const char *cgroup_path;   /* below fcnode's root; NULL: no cgroup at all */
 	int netns_fd;              /* a namespace made before to start in, or -1 */
 	struct net_ahead *net_ahead; /* one that is being made, to be waited for as late as possible, or NULL */
+	struct launch_socket *sockets; /* nsockets of them; only where the namespace is the sandbox's own */
+	size_t nsockets;
 	int gate_fd;               /* listening socket (SPEC_F_GATE), or -1 */
 	int console_fd;            /* connected socket for the pty's master (SPEC_F_TERMINAL), or -1 */
 };

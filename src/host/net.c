@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -53,6 +54,24 @@ int net_enter(int netns_fd, int *home, struct err *err)
 		cleanup_close(home);
 	}
 	return r;
+}
+
+int net_client(struct err *err)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	return fd < 0 ? err_set(err, errno, "make a socket in the sandbox's network") : fd;
+}
+
+int net_listener(uint16_t port, struct err *err)
+{
+	const struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	enum { BACKLOG = 16 };
+	autoclose int fd = net_client(err);
+	if (fd < 0)
+		return fd;
+	if (bind(fd, (const struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, BACKLOG) < 0)
+		return err_set(err, errno, "listen on 127.0.0.1:%u in the sandbox's network", port);
+	return take_fd(&fd);
 }
 
 void net_return(int *home)

@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -21,6 +22,11 @@ int net_enter_new(int *home, struct err *err);
 
 /* The same for a namespace made before. */
 int net_enter(int netns_fd, int *home, struct err *err);
+
+/* Sockets for whoever shall talk with the inside, made where the thread is now: non-blocking, close-on-exec.
+ * An unconnected TCP socket; a listener on 127.0.0.1. The descriptor, or -errno with err set. */
+int net_client(struct err *err);
+int net_listener(uint16_t port, struct err *err);
 
 /* Return to the namespace net_enter*() left; closes *home. Aborts when the kernel refuses:
  * going on in a stranger's network would be worse. */

@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { MSG_VERSION = 3, MSG_MAGIC = 0x4d504346 };
+enum { MSG_VERSION = 4, MSG_MAGIC = 0x4d504346 };
 
 enum {
 	MSG_NAME_SIZE = 72,     /* names are at most 64 bytes */
@@ -48,6 +48,15 @@ enum {
 /* Descriptors of LAUNCHED. TALK is the writing end of stdin for profiles that
  * answer on stdout, or the channel's socket (ipc/channel.h) for native runtimes. */
 enum msg_io { MSG_IO_TALK, MSG_IO_STDOUT, MSG_IO_STDERR, MSG_IO_MAX };
+
+/* A socket that keeper made in a sandbox's network namespace. */
+enum msg_socket {
+	MSG_SOCKET_CLIENT,       /* TCP, not connected: for the web server of a custom runtime */
+	MSG_SOCKET_RUNTIME_API,  /* listens on 127.0.0.1:9001: the Runtime API of provided runtimes */
+	MSG_SOCKET_FUNCTION_API, /* listens on 127.0.0.1:9002: the function API, for functions that call functions */
+	MSG_SOCKET_MAX
+};
+enum { MSG_SOCKETS_MAX = 4, MSG_RUNTIME_API_PORT = 9001, MSG_FUNCTION_API_PORT = 9002 };
 
 enum msg_network { MSG_NETWORK_NONE, MSG_NETWORK_MAX };
 enum msg_kill_how { MSG_KILL_TERM /* SIGTERM to the payload */, MSG_KILL_ALL /* SIGKILL to everything inside */, MSG_KILL_MAX };

@@ -121,27 +121,42 @@ static int check_unserved(const struct body *b, struct err *err)
 		err_set(err, 0, "internetAccess: true is not served yet");
 		return err_hint(err, "a sandbox has only its own loopback; leave internetAccess out");
 	}
-	if (b->custom && json_object_size(b->custom)) {
-		err_set(err, 0, "customRuntimeConfig: belongs to runtime custom, which is not served yet");
-		return err_hint(err, "with runtime stdio the handler names the program to run");
-	}
 	return 0;
 }
 
-int function_runtime_parse(const char *name, enum function_runtime *ret, struct err *err)
+/* Names of the same runtime, for functions that come from elsewhere: the image decides what is inside. */
+static const struct {
+	const char *name;
+	enum function_runtime runtime;
+} aliases[] = {
+	{ "custom.debian10", FUNCTION_CUSTOM }, { "custom.debian11", FUNCTION_CUSTOM }, { "custom.debian12", FUNCTION_CUSTOM },
+	{ "provided.al2", FUNCTION_PROVIDED }, { "provided.al2023", FUNCTION_PROVIDED },
+};
+
+int function_runtime_parse(const char *name, enum function_runtime *ret, const char **as, struct err *err)
 {
-	for (int i = 0; i < FUNCTION_RUNTIME_MAX; i++) {
+	const char *found = NULL;
+	for (int i = 0; i < FUNCTION_RUNTIME_MAX && !found; i++)
 		if (strcmp(name, runtime_names[i]) == 0) {
 			*ret = (enum function_runtime)i;
-			return 0;
+			found = runtime_names[i];
 		}
+	for (size_t i = 0; i < ARRAY_LEN(aliases) && !found; i++)
+		if (strcmp(name, aliases[i].name) == 0) {
+			*ret = aliases[i].runtime;
+			found = aliases[i].name;
+		}
+	if (found) {
+		if (as)
+			*as = found;
+		return 0;
 	}
-	static const char *const later[] = { "custom", "provided", "java", "php", "go", "dotnet", "python3.", "nodejs" };
+	static const char *const later[] = { "custom-container", "java", "php", "go", "dotnet", "python3.", "nodejs" };
 	bool known = false;
 	for (size_t i = 0; i < ARRAY_LEN(later); i++)
 		known |= str_starts(name, later[i]);
 	err_set(err, 0, "runtime: %.32s is %s", name, known ? "not served yet" : "unknown");
-	return err_hint(err, "served are stdio (any program), python3 and nodejs (in the version the image has)");
+	return err_hint(err, "served are stdio (any program), python3 and nodejs (in the version the image has), custom (a web server) and provided (a program that asks the Runtime API)");
 }
 
 /* Replace an owned string; "" and NULL both mean "not given". */
@@ -296,11 +311,11 @@ struct hook {
 	int64_t timeout_s;
 };
 
-static int read_hook(json_t *object, const char *where, struct hook *ret, struct err *err)
+static int read_hook(json_t *object, const char *where, int64_t most_s, struct hook *ret, struct err *err)
 {
-	static const struct json_field fields[] = {
+	const struct json_field fields[] = {
 		{ "handler", JF_STR, offsetof(struct hook, handler), false, 0, 0 },
-		{ "timeout", JF_INT, offsetof(struct hook, timeout_s), false, 1, FUNCTION_INIT_TIMEOUT_S_MAX },
+		{ "timeout", JF_INT, offsetof(struct hook, timeout_s), false, 1, most_s },
 		{ "command", JF_ARRAY, offsetof(struct hook, command), false, 0, 0 },
 		{ NULL, 0, 0, false, 0, 0 },
 	};
@@ -323,20 +338,81 @@ static int set_lifecycle(struct function *f, json_t *object, struct err *err)
 		{ "preStop", JF_OBJECT, sizeof(json_t *), false, 0, 0 },
 		{ NULL, 0, 0, false, 0, 0 },
 	};
-	struct hook init = { .timeout_s = FUNCTION_INIT_TIMEOUT_S }, stop = { .timeout_s = 1 };
+	struct hook init = { .timeout_s = FUNCTION_INIT_TIMEOUT_S }, stop = { .timeout_s = FUNCTION_PRE_STOP_TIMEOUT_S };
 
 	int r = json_read(object, fields, 0, &raw, "instanceLifecycleConfig", err);
 	if (r == 0 && raw.initializer)
-		r = read_hook(raw.initializer, "instanceLifecycleConfig.initializer", &init, err);
+		r = read_hook(raw.initializer, "instanceLifecycleConfig.initializer", FUNCTION_INIT_TIMEOUT_S_MAX, &init, err);
 	if (r == 0 && raw.pre_stop)
-		r = read_hook(raw.pre_stop, "instanceLifecycleConfig.preStop", &stop, err);
+		r = read_hook(raw.pre_stop, "instanceLifecycleConfig.preStop", FUNCTION_PRE_STOP_TIMEOUT_S_MAX, &stop, err);
 	if (r < 0)
 		return r;
-	if (stop.handler && *stop.handler)
-		return not_served(err, "instanceLifecycleConfig.preStop");
 	f->initializer_timeout_s = (uint32_t)init.timeout_s;
+	f->pre_stop_timeout_s = (uint32_t)stop.timeout_s;
+	r = set_text(&f->pre_stop, stop.handler ? stop.handler : "", FUNCTION_HANDLER_MAX, "instanceLifecycleConfig.preStop.handler", err);
+	if (r < 0)
+		return r;
 	return set_text(&f->initializer, init.handler ? init.handler : "", FUNCTION_HANDLER_MAX,
 			"instanceLifecycleConfig.initializer.handler", err);
+}
+
+static void words_free(char **words, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(words[i]);
+	free(words);
+}
+
+/* The words of an array behind those that are there. */
+static int add_words(struct function *f, json_t *array, const char *where, struct err *err)
+{
+	size_t i;
+	json_t *v;
+	json_array_foreach(array, i, v) {
+		const char *word = json_string_value(v);
+		if (!word || strlen(word) != json_string_length(v))
+			return err_set(err, 0, "%s[%zu]: must be a string", where, i);
+		if (f->ncommand == FUNCTION_COMMAND_MAX)
+			return err_set(err, 0, "customRuntimeConfig: more than %d words in command and args", FUNCTION_COMMAND_MAX);
+		f->command[f->ncommand] = strdup(word);
+		if (!f->command[f->ncommand])
+			return err_set(err, ENOMEM, "%s", where);
+		f->ncommand++;
+	}
+	return 0;
+}
+
+/* Replaces the whole object, as the API does. */
+static int set_custom(struct function *f, json_t *object, struct err *err)
+{
+	struct raw {
+		json_t *command, *args, *health;
+		int64_t port;
+	} raw = { .port = FUNCTION_PORT };
+	static const struct json_field fields[] = {
+		{ "command", JF_ARRAY, offsetof(struct raw, command), false, 0, 0 },
+		{ "args", JF_ARRAY, offsetof(struct raw, args), false, 0, 0 },
+		{ "port", JF_INT, offsetof(struct raw, port), false, 1, 65535 },
+		{ "healthCheckConfig", JF_ANY, offsetof(struct raw, health), false, 0, 0 },
+		{ NULL, 0, 0, false, 0, 0 },
+	};
+	int r = json_read(object, fields, 0, &raw, "customRuntimeConfig", err);
+	if (r < 0)
+		return r;
+	if (raw.health && !says_nothing(raw.health))
+		return not_served(err, "customRuntimeConfig.healthCheckConfig");
+	words_free(f->command, f->ncommand);
+	f->ncommand = f->nargs = 0;
+	f->port = (uint16_t)raw.port;
+	f->command = calloc(FUNCTION_COMMAND_MAX, sizeof(*f->command));
+	if (!f->command)
+		return err_set(err, ENOMEM, "customRuntimeConfig");
+	r = add_words(f, raw.command, "customRuntimeConfig.command", err);
+	size_t ncommand = f->ncommand;
+	if (r == 0)
+		r = add_words(f, raw.args, "customRuntimeConfig.args", err);
+	f->nargs = f->ncommand - ncommand;
+	return r;
 }
 
 /* A path below /code that cannot leave it. */
@@ -362,12 +438,57 @@ static bool is_module_function(const char *handler)
 	return true;
 }
 
+static int check_command(const struct function *f, struct err *err)
+{
+	bool own = f->runtime == FUNCTION_CUSTOM || f->runtime == FUNCTION_PROVIDED;
+	size_t bytes = 0;
+	for (size_t i = 0; i < f->ncommand; i++)
+		bytes += strlen(f->command[i]) + 1;
+	if (bytes > FUNCTION_COMMAND_BYTES_MAX)
+		return err_set(err, 0, "customRuntimeConfig: %zu bytes of command and args; at most %d are allowed", bytes, FUNCTION_COMMAND_BYTES_MAX);
+	if (f->ncommand > f->nargs && !*f->command[0])
+		return err_set(err, 0, "customRuntimeConfig.command[0]: is empty");
+	if (own && f->nargs && f->nargs == f->ncommand)
+		return err_set(err, 0, "customRuntimeConfig.args: without command");
+	if (!own && (f->ncommand || (f->port && f->port != FUNCTION_PORT))) {
+		err_set(err, 0, "customRuntimeConfig: belongs to the runtimes custom and provided, not to %s", function_runtime_name(f->runtime));
+		return err_hint(err, "with runtime stdio the handler names the program to run");
+	}
+	if (f->pre_stop && f->runtime != FUNCTION_CUSTOM)
+		return err_set(err, 0, "instanceLifecycleConfig.preStop: only runtime custom has one, not %s", function_runtime_name(f->runtime));
+	return 0;
+}
+
+static int check_own(const struct function *f, struct err *err)
+{
+	const struct { const char *name, *text; } texts[] = {
+		{ "handler", f->handler }, { "instanceLifecycleConfig.initializer.handler", f->initializer },
+		{ "instanceLifecycleConfig.preStop.handler", f->pre_stop },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) /* they become fields of HTTP */
+		for (const char *p = texts[i].text; p && *p; p++)
+			if (!isprint((unsigned char)*p))
+				return err_set(err, 0, "%s: has a character that is not printable ASCII", texts[i].name);
+	if (f->runtime == FUNCTION_PROVIDED)
+		return not_served(err, "runtime: provided");
+	if (f->runtime == FUNCTION_PROVIDED && f->initializer) {
+		err_set(err, 0, "instanceLifecycleConfig.initializer: runtime provided has none");
+		return err_hint(err, "let the program initialise itself before it asks for the first event");
+	}
+	return 0;
+}
+
 int function_check(const struct function *f, struct err *err)
 {
 	const char *runtime = function_runtime_name(f->runtime);
 
 	if (!f->name)
 		return err_set(err, 0, "functionName: missing");
+	int r = check_command(f, err);
+	if (r < 0)
+		return r;
+	if (f->runtime == FUNCTION_CUSTOM || f->runtime == FUNCTION_PROVIDED)
+		return check_own(f, err);
 	if (f->runtime == FUNCTION_STDIO) {
 		if (f->handler && !is_code_path(f->handler))
 			return err_set(err, 0, "handler: %s: with runtime stdio it is a path below /code", f->handler);
@@ -415,7 +536,7 @@ static int apply(struct function *f, json_t *object, struct err *err)
 	if (r == 0 && b.name)
 		r = set_name(f, b.name, err);
 	if (r == 0 && b.runtime)
-		r = function_runtime_parse(b.runtime, &f->runtime, err);
+		r = function_runtime_parse(b.runtime, &f->runtime, &f->runtime_as, err);
 	if (r == 0 && b.description)
 		r = set_text(&f->description, b.description, FUNCTION_DESCRIPTION_MAX, "description", err);
 	if (r == 0 && b.handler)
@@ -426,6 +547,8 @@ static int apply(struct function *f, json_t *object, struct err *err)
 		r = set_layers(f, b.layers, err);
 	if (r == 0 && b.lifecycle)
 		r = set_lifecycle(f, b.lifecycle, err);
+	if (r == 0 && b.custom)
+		r = set_custom(f, b.custom, err);
 	f->memory_mb = (uint32_t)b.memory_mb;
 	f->cpu_milli = (uint32_t)b.cpu_milli;
 	f->disk_mb = (uint32_t)b.disk_mb;
@@ -437,7 +560,7 @@ void function_init(struct function *f)
 {
 	*f = (struct function){
 		.memory_mb = FUNCTION_MEMORY_MB, .disk_mb = FUNCTION_DISK_MB, .timeout_s = FUNCTION_TIMEOUT_S,
-		.initializer_timeout_s = FUNCTION_INIT_TIMEOUT_S,
+		.initializer_timeout_s = FUNCTION_INIT_TIMEOUT_S, .pre_stop_timeout_s = FUNCTION_PRE_STOP_TIMEOUT_S, .port = FUNCTION_PORT,
 	};
 }
 
@@ -447,6 +570,8 @@ void function_fini(struct function *f)
 	free(f->description);
 	free(f->handler);
 	free(f->initializer);
+	free(f->pre_stop);
+	words_free(f->command, f->ncommand);
 	env_free(f->env, f->nenv);
 	layers_free(f->layers, f->nlayers);
 	memset(f, 0, sizeof(*f));
@@ -469,7 +594,7 @@ int function_parse(json_t *object, const char *name, struct function *ret, struc
 		r = set_name(&f, name, err);
 	if (r == 0 && !is_given(object, "runtime")) {
 		err_set(err, 0, "runtime: missing");
-		r = err_hint(err, "stdio, python3 or nodejs");
+		r = err_hint(err, "stdio, python3, nodejs, custom or provided");
 	}
 	if (r == 0)
 		r = apply(&f, object, err);
@@ -551,10 +676,43 @@ static int put_lists(const struct function *f, json_t *o)
 	return r;
 }
 
+static json_t *words_json(char *const *words, size_t n)
+{
+	json_t *a = json_array();
+	for (size_t i = 0; i < n && a; i++)
+		if (json_array_append_new(a, json_string(words[i])) < 0) {
+			json_decref(a);
+			a = NULL;
+		}
+	return a;
+}
+
+static int put_custom(const struct function *f, json_t *o)
+{
+	if (f->runtime != FUNCTION_CUSTOM && f->runtime != FUNCTION_PROVIDED)
+		return 0;
+	return json_object_set_new(o, "customRuntimeConfig",
+				   json_pack("{s:o, s:o, s:i}", "command", words_json(f->command, f->ncommand - f->nargs), "args",
+					     words_json(f->command + (f->ncommand - f->nargs), f->nargs), "port", (int)f->port));
+}
+
+static int put_lifecycle(const struct function *f, json_t *o)
+{
+	json_t *life = f->initializer || f->pre_stop ? json_object() : NULL;
+	if (!life)
+		return f->initializer || f->pre_stop ? -1 : 0;
+	int r = 0;
+	if (f->initializer)
+		r = json_object_set_new(life, "initializer", json_pack("{s:s, s:i}", "handler", f->initializer, "timeout", (int)f->initializer_timeout_s));
+	if (f->pre_stop)
+		r |= json_object_set_new(life, "preStop", json_pack("{s:s, s:i}", "handler", f->pre_stop, "timeout", (int)f->pre_stop_timeout_s));
+	return r | json_object_set_new(o, "instanceLifecycleConfig", life);
+}
+
 json_t *function_to_json(const struct function *f)
 {
 	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:s}", "functionName", f->name, "description",
-			      f->description ? f->description : "", "runtime", function_runtime_name(f->runtime),
+			      f->description ? f->description : "", "runtime", f->runtime_as ? f->runtime_as : function_runtime_name(f->runtime),
 			      "handler", f->handler ? f->handler : "", "memorySize", (int)f->memory_mb, "diskSize",
 			      (int)f->disk_mb, "timeout", (int)f->timeout_s, "instanceConcurrency", 1,
 			      "instanceIsolationMode", "REQUEST_EXCLUSIVE");
@@ -563,10 +721,10 @@ json_t *function_to_json(const struct function *f)
 		r = json_object_set_new(o, "cpu", milli_json(f->cpu_milli));
 	if (r == 0)
 		r = put_lists(f, o);
-	if (r == 0 && f->initializer)
-		r = json_object_set_new(o, "instanceLifecycleConfig",
-					json_pack("{s:{s:s, s:i}}", "initializer", "handler", f->initializer,
-						  "timeout", (int)f->initializer_timeout_s));
+	if (r == 0)
+		r = put_custom(f, o);
+	if (r == 0)
+		r = put_lifecycle(f, o);
 	if (r == 0)
 		return o;
 	json_decref(o);

@@ -20,7 +20,9 @@
 #define FUNCTION_RUNTIMES(X)       \
 	X(STDIO, stdio, NULL)      \
 	X(PYTHON3, python3, "python3") \
-	X(NODEJS, nodejs, "nodejs")
+	X(NODEJS, nodejs, "nodejs") \
+	X(CUSTOM, custom, NULL)    \
+	X(PROVIDED, provided, NULL)
 enum function_runtime {
 #define X(upper, lower, dir) FUNCTION_##upper,
 	FUNCTION_RUNTIMES(X)
@@ -41,6 +43,10 @@ enum {
 	FUNCTION_DISK_MB_MIN = 1, FUNCTION_DISK_MB_MAX = 65536, FUNCTION_DISK_MB = 512,
 	FUNCTION_TIMEOUT_S_MAX = 86400, FUNCTION_TIMEOUT_S = 60,
 	FUNCTION_INIT_TIMEOUT_S_MAX = 600, FUNCTION_INIT_TIMEOUT_S = 60,
+	FUNCTION_PRE_STOP_TIMEOUT_S_MAX = 90, FUNCTION_PRE_STOP_TIMEOUT_S = 3,
+	FUNCTION_COMMAND_MAX = 64,         /* words of customRuntimeConfig.command and .args */
+	FUNCTION_COMMAND_BYTES_MAX = 4096,
+	FUNCTION_PORT = 9000,              /* customRuntimeConfig.port */
 };
 
 #define FUNCTION_REGION "local" /* what clients that want to hear of one are told */
@@ -53,13 +59,19 @@ struct function {
 	char *name;                        /* never NULL after a successful create */
 	char *description;                 /* the strings below: NULL is "not given" */
 	enum function_runtime runtime;
-	char *handler;                     /* stdio: path below /code; python3, nodejs: module.function */
+	const char *runtime_as;            /* as its author called it, "custom.debian12"; static */
+	char *handler;                     /* stdio: path below /code; python3, nodejs: module.function; custom, provided: any text */
+	char **command;                    /* custom, provided: customRuntimeConfig.command, then .args; none: /code/bootstrap */
+	size_t ncommand, nargs;            /* words in all; of them, args */
+	uint16_t port;                     /* custom: where its web server listens */
 	uint32_t memory_mb;
 	uint32_t cpu_milli;                /* 0: no limit */
 	uint32_t disk_mb;                  /* size of /tmp */
 	uint32_t timeout_s;
 	char *initializer;                 /* handler run once before the first call, or NULL */
 	uint32_t initializer_timeout_s;
+	char *pre_stop;                    /* custom: called before the sandbox ends, or NULL */
+	uint32_t pre_stop_timeout_s;
 	struct function_env *env;
 	size_t nenv;
 	char **layers;                     /* blobs, "sha256:<64 hex>", the first on top */
@@ -96,8 +108,8 @@ json_t *function_to_json(const struct function *f);
 const char *function_runtime_name(enum function_runtime runtime);
 /* "python3": below images/; NULL for stdio. */
 const char *function_runtime_dir(enum function_runtime runtime);
-/* 0, or -EINVAL with err naming the ones that are served ("custom" is refused as not served yet). */
-int function_runtime_parse(const char *name, enum function_runtime *ret, struct err *err);
+/* 0, or -EINVAL with err naming the ones that are served. *as, unless NULL: the name as given, static ("custom.debian12"). */
+int function_runtime_parse(const char *name, enum function_runtime *ret, const char **as, struct err *err);
 
 /* May a user set it? 0 or -EINVAL with err set: [A-Za-z_][A-Za-z0-9_]*, not FC_* */
 int function_env_check(const char *name, const char *value, struct err *err);

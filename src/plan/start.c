@@ -77,6 +77,14 @@ static void put_call(struct env *e, const struct function_start *s)
 	env_set(e, "TRACESTATE", s->tracestate);
 }
 
+static void put_server(struct env *e, const struct function *f)
+{
+	env_number(e, "FC_SERVER_PORT", f->port);
+	env_number(e, "FC_CUSTOM_LISTEN_PORT", f->port);
+	if (f->pre_stop)
+		env_set(e, "FC_INSTANCE_LIFECYCLE_PRE_STOP_HANDLER", f->pre_stop);
+}
+
 /* The variables of a Function Compute runtime, the same for every kind. */
 static void put_platform(struct env *e, const struct function_start *s)
 {
@@ -107,10 +115,12 @@ static void put_platform(struct env *e, const struct function_start *s)
 		env_set(e, "FC_FUNCTION_INITIALIZER", f->initializer);
 		env_number(e, "FC_INITIALIZATION_TIMEOUT", f->initializer_timeout_s);
 	}
-	if (f->runtime != FUNCTION_STDIO)
+	if (function_runtime_dir(f->runtime))
 		env_number(e, "FC_CHANNEL_FD", WISH_CHANNEL_FD);
-	else
+	else if (f->runtime == FUNCTION_STDIO)
 		put_call(e, s);
+	else if (f->runtime == FUNCTION_CUSTOM)
+		put_server(e, f);
 }
 
 static int env_build(struct env *e, const struct function_start *s, struct err *err)
@@ -140,11 +150,16 @@ int plan_function_payload(const struct function_start *s, struct buf *payload, s
 		return err_set(err, ENOMEM, "the function's arguments");
 	}
 	const char *const stdio[] = { program, NULL };
+	static const char *const bootstrap[] = { "/code/bootstrap", NULL };
+	const char *own[FUNCTION_COMMAND_MAX + 1] = { NULL };
+	for (size_t i = 0; i < f->ncommand; i++)
+		own[i] = f->command[i];
 	/* -I: nothing from the environment or the working directory changes what the runtime imports. */
 	static const char *const python3[] = { "/usr/bin/python3", "-I", "/var/fc/runtime/fc_runtime.py", NULL };
 	static const char *const nodejs[] = { "/usr/bin/node", "/var/fc/runtime/fc-runtime.js", NULL };
 	const char *const *const argv[FUNCTION_RUNTIME_MAX] = {
 		[FUNCTION_STDIO] = stdio, [FUNCTION_PYTHON3] = python3, [FUNCTION_NODEJS] = nodejs,
+		[FUNCTION_CUSTOM] = f->ncommand ? own : bootstrap, [FUNCTION_PROVIDED] = f->ncommand ? own : bootstrap,
 	};
 	return payload_build(argv[f->runtime], (const char *const *)e.words, "/code", payload, err);
 }

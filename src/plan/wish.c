@@ -47,7 +47,7 @@ enum {
 
 uint32_t wish_payload_fds(enum function_runtime runtime)
 {
-	return runtime == FUNCTION_STDIO ? WISH_CHANNEL_FD : WISH_CHANNEL_FD + 1;
+	return function_runtime_dir(runtime) ? WISH_CHANNEL_FD + 1 : WISH_CHANNEL_FD;
 }
 
 /*

@@ -35,6 +35,7 @@ enum {
 	WISH_RANGE = 65536,     /* ids of a tenant's range */
 	WISH_PIDS = 512,        /* default of limits.pids */
 	WISH_CPU_PERIOD_US = 100000, /* of the cpu limit; one for all levels, so that they can be compared */
+	WISH_CLIENTS = 3,       /* sockets for a custom runtime's server: to initialise it, to call it, to stop it */
 	WISH_CHANNEL_FD = 3,    /* where the native runtimes find their channel (FC_CHANNEL_FD) */
 	WISH_ETC_BINDS_MAX = 32,
 };

@@ -36,7 +36,7 @@ class Descriptors(unittest.TestCase):
         a = Agent("--max-connections", str(connections), files=4096)
         idle = []
         try:
-            self.assertEqual(a.request("GET", "/node/info").json()["maxInstances"], (4096 - 256 - 2 * connections) // 4)
+            self.assertEqual(a.request("GET", "/node/info").json()["maxInstances"], (4096 - 256 - 2 * connections) // 8)
             a.shell("f", "cat >/dev/null; sleep 1; echo done")
             for _ in range(connections - calls - 4):
                 s = socket.socket(socket.AF_UNIX)

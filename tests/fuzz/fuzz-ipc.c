@@ -40,7 +40,7 @@ static void check_launch(const struct msg_launch *m)
 	for (int i = 0; i < MSG_LAYERS_MAX; i++)
 		check_digest(m->layer[i]);
 	assert(strnlen(m->instance, sizeof(m->instance)) == 36 && !strchr(m->instance, '/'));
-	assert(m->slot < MSG_INSTANCES_MAX && m->network < MSG_NETWORK_MAX && m->pad == 0);
+	assert(m->slot < MSG_INSTANCES_MAX && m->network < MSG_NETWORK_MAX && m->function_api <= 1);
 }
 
 /* The same bytes as the socket gives them: the same verdict, and no descriptor stays open after a refusal. */

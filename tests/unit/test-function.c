@@ -103,7 +103,7 @@ static void test_refusals(void **state)
 		{ "{\"runtime\":7,\"functionName\":\"f\"}", "runtime: must be a string" },
 		{ "{\"runtime\":\"stdio\"}", "functionName: missing" },
 		{ "{\"runtime\":\"cobol\",\"functionName\":\"f\"}", "runtime: cobol is unknown" },
-		{ "{\"runtime\":\"custom.debian10\",\"functionName\":\"f\"}", "runtime: custom.debian10 is not served yet" },
+		{ "{\"runtime\":\"custom-container\",\"functionName\":\"f\"}", "runtime: custom-container is not served yet" },
 		{ "{\"runtime\":\"python3.10\",\"functionName\":\"f\"}", "runtime: python3.10 is not served yet" },
 		{ "{\"runtime\":\"stdio\",\"functionName\":\"\"}", "functionName: \"\" is no name" },
 		{ "{\"runtime\":\"stdio\",\"functionName\":\"../x\"}", "functionName: ../x is no name" },
@@ -135,7 +135,7 @@ static void test_refusals(void **state)
 		{ HEAD "\"tags\":[1.5]}", "tags: not served yet" },
 		{ HEAD "\"gpuConfig\":0.5}", "gpuConfig: not served yet" },
 		{ HEAD "\"customRuntimeConfig\":{\"port\":1}}",
-		  "customRuntimeConfig: belongs to runtime custom, which is not served yet" },
+		  "customRuntimeConfig: belongs to the runtimes custom and provided, not to stdio" },
 		{ HEAD "\"layers\":[1]}", "layers[0]: must be a string" },
 		{ HEAD "\"layers\":[\"acs:x\"]}", "layers[0]: acs:x: layers by name and version are not served yet" },
 		{ HEAD "\"layers\":[\"\",\"\",\"\",\"\",\"\",\"\"]}", "layers: 6 given; at most 5 are allowed" },
@@ -148,7 +148,7 @@ static void test_refusals(void **state)
 		{ HEAD "\"instanceLifecycleConfig\":{\"initializer\":{\"command\":[\"x\"]}}}",
 		  "instanceLifecycleConfig.initializer.command: not served yet" },
 		{ HEAD "\"instanceLifecycleConfig\":{\"preStop\":{\"handler\":\"a.b\"}}}",
-		  "instanceLifecycleConfig.preStop: not served yet" },
+		  "instanceLifecycleConfig.preStop: only runtime custom has one, not stdio" },
 		{ HEAD "\"instanceLifecycleConfig\":{\"preFreeze\":{}}}", "instanceLifecycleConfig.preFreeze: unknown field" },
 		{ PY "\"handler\":\"\"}", "handler: missing; runtime python3 needs module.function" },
 		{ PY "\"handler\":\"index\"}", "handler: index: runtime python3 needs module.function" },
@@ -275,7 +275,7 @@ static void test_runtimes(void **state)
 	for (int i = 0; i < FUNCTION_RUNTIME_MAX; i++) {
 		enum function_runtime r;
 		struct err err = ERR_INIT;
-		assert_int_equal(function_runtime_parse(function_runtime_name((enum function_runtime)i), &r, &err), 0);
+		assert_int_equal(function_runtime_parse(function_runtime_name((enum function_runtime)i), &r, NULL, &err), 0);
 		assert_int_equal(r, i);
 	}
 	assert_null(function_runtime_dir(FUNCTION_STDIO));

@@ -66,13 +66,13 @@ static const struct link_handlers handlers = { on_welcome, on_drain, on_lost, on
 
 static struct instance_ref start(struct play *p);
 
-static void on_launched(void *arg, const int fds[MSG_IO_MAX], const struct msg_launched *m)
+static void on_launched(void *arg, const struct instance_fds *fds, const struct msg_launched *m)
 {
 	struct play *p = arg;
 	p->launched++;
 	assert_string_equal(m->mark[0].name, "mark0");
 	for (int i = 0; i < MSG_IO_MAX; i++)
-		assert_int_equal(close(fds[i]), 0);
+		assert_int_equal(close(fds->io[i]), 0);
 }
 
 static void on_failed(void *arg, const struct msg_launch_failed *m)

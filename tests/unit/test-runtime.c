@@ -20,7 +20,9 @@ static void on_verdict(void *arg, enum runtime_verdict v) { *(enum runtime_verdi
 static void on_log(void *arg, int stream, const char *data, size_t len) { (void)arg; (void)stream; (void)data; (void)len; }
 static void on_ready(void *arg) { (void)arg; readies++; }
 static void on_first_byte(void *arg) { (void)arg; first_bytes++; }
-static const struct runtime_callbacks callbacks = { on_verdict, on_log, on_ready, on_first_byte, NULL };
+static const struct runtime_callbacks callbacks = {
+	.verdict = on_verdict, .log = on_log, .ready = on_ready, .first_byte = on_first_byte,
+};
 static const struct function function = { .name = (char *)(uintptr_t)"f" };
 
 /* Send these bytes as the runtime's answer, in pieces of `piece`; the verdict, with the reply in *reply. */
@@ -33,8 +35,8 @@ static enum runtime_verdict talk(bool channel, const void *data, size_t len, siz
 	verdicts = readies = first_bytes = 0;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, talk_pair), 0);
 	assert_int_equal(pipe(out) | pipe(err), 0);
-	const int fds[MSG_IO_MAX] = { talk_pair[0], out[0], err[0] };
-	const struct runtime_start s = { .talk = channel ? RUNTIME_TALK_CHANNEL : RUNTIME_TALK_STDIO, .fds = fds, .max_reply = 8, .cb = &callbacks, .arg = &v,
+	const struct instance_fds fds = { { talk_pair[0], out[0], err[0] }, { -1, -1, -1, -1 }, -1, -1 };
+	const struct runtime_start s = { .talk = channel ? RUNTIME_TALK_CHANNEL : RUNTIME_TALK_STDIO, .fds = &fds, .max_reply = 8, .cb = &callbacks, .arg = &v,
 					 .call = { .request_id = "r", .function = &function, .event = "ev", .event_len = 2 } };
 	assert_int_equal(runtime_new(&r, base, &s), 0);
 	for (size_t at = 0; at < len; at += piece) {
