@@ -10,6 +10,7 @@ include tests/kernel/local.mk
 include tests/keeper/local.mk
 include tests/doctor/local.mk
 include tests/agent/local.mk
+include tests/clients/local.mk
 include tests/oci/local.mk
 include tests/sandbox/local.mk
 include tests/images/local.mk

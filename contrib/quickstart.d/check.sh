@@ -8,6 +8,7 @@ kernel count behaviours of this kernel that the design leans on
 keeper count the root half of the agent against a hostile unprivileged one
 sandbox count sandboxes probed from inside, hostile code, fc-run
 agent count the agent over its socket, with faults
+clients count SDKs and runtime clients that others wrote, from the npm registry, against the agent
 images count python3, nodejs and static images: built twice, verified, run in (needs the network)
 oci count fc-run as an OCI runtime
 doctor count what fc-run doctor and fcctl doctor say of each layout of cgroups, in guests too
@@ -24,6 +25,7 @@ layer_kernel() { make -C "$work/gcc" check-kernel; }
 layer_sandbox() { make -C "$work/gcc" check-sandbox; }
 layer_keeper() { make -C "$work/gcc" check-keeper; }
 layer_agent() { make -C "$work/gcc" check-agent; }
+layer_clients() { make -C "$work/gcc" check-clients; }
 layer_images() { make -C "$work/gcc" check-images; }
 layer_oci() { make -C "$work/gcc" check-oci; }
 layer_doctor() { make -C "$work/gcc" check-doctor; }
@@ -123,7 +125,7 @@ check_main() {
 	say "copying the sources"
 	source_copy
 	# layers that look at a running build need that build
-	if [[ ,$layers, =~ ,(kernel|keeper|sandbox|agent|images|oci|doctor|vm|dist|bench), && ,$layers, != *,gcc,* ]]; then
+	if [[ ,$layers, =~ ,(kernel|keeper|sandbox|agent|clients|images|oci|doctor|vm|dist|bench), && ,$layers, != *,gcc,* ]]; then
 		build_in gcc CC=gcc --enable-werror >"$work/logs/build.log" 2>&1 || log_die build
 	fi
 

@@ -8,6 +8,8 @@ packages_run="ca-certificates nodejs python3"
 packages_demo="curl ffmpeg forensics-samples-files jq procps python3"
 packages_test="bats bubblewrap busybox-static clang clang-tools crun curl groff iproute2 jq libcmocka-dev libclang-rt-14-dev
 	llvm mandoc procps runc shellcheck unzip zip zstd"
+# some packages of nodejs bring npm along, and do not go with Debian's
+command -v npm >/dev/null || packages_test+=" npm"
 
 packages_print() {
 	local purpose list

@@ -29,6 +29,22 @@ static void on_gone(struct exchange *x)
 		gate_error(x, API_CLIENT_CLOSED, "the caller hung up");
 }
 
+/* The same call in two families' words (CONTRACTS 4.7, 6). */
+struct dialect {
+	bool lambda;
+	const char *type_header, *log_header, *qualifier;
+	const char *sync, *async, *dry_run;
+};
+static const struct dialect dialects[] = {
+	{ false, "x-fc-invocation-type", "x-fc-log-type", "qualifier", "Sync", "Async", "" },
+	{ true, "x-amz-invocation-type", "x-amz-log-type", "Qualifier", "RequestResponse", "Event", "DryRun" },
+};
+
+static const struct dialect *dialect_of(const struct exchange *x)
+{
+	return &dialects[strcmp(x->target.segment[0], "2015-03-31") == 0];
+}
+
 /* The reply left, or its connection is gone; a call whose body never came whole ends here too. */
 static void on_free(struct exchange *x)
 {
@@ -44,21 +60,29 @@ static void on_free(struct exchange *x)
 void gate_invoke_begin(struct exchange *x)
 {
 	const char *name = gate_function_name(x);
-	const char *type = gate_request_header(x, "x-fc-invocation-type"), *log = gate_request_header(x, "x-fc-log-type");
-	const char *qualifier = http_query(&x->target, "qualifier"), *mode = gate_request_header(x, "x-fcnode-response-mode");
+	const struct dialect *d = dialect_of(x);
+	const char *type = gate_request_header(x, d->type_header), *log = gate_request_header(x, d->log_header);
+	const char *qualifier = http_query(&x->target, d->qualifier), *mode = gate_request_header(x, "x-fcnode-response-mode");
 	struct err err = ERR_INIT;
 	if (!name)
 		return;
+	if (d->lambda && qualifier && strcmp(qualifier, "$LATEST") == 0)
+		qualifier = NULL;
 	struct catalog_function *f;
 	enum api_code code = catalog_resolve(x->gate->env.catalog, x->tenant, name, qualifier, true, &f, &err);
 	if (code != API_CODE_MAX)
 		return gate_error(x, code, "%s", err.text);
-	if (type && strcasecmp(type, "Async") == 0)
-		return gate_error(x, API_NOT_IMPLEMENTED, "x-fc-invocation-type: Async is not served by this node yet; use Sync");
-	if (type && strcasecmp(type, "Sync") != 0)
-		return gate_error(x, API_INVALID_ARGUMENT, "x-fc-invocation-type: must be Sync");
+	if (type && strcasecmp(type, d->async) == 0)
+		return gate_error(x, API_NOT_IMPLEMENTED, "%s: %s is not served by this node yet; use %s", d->type_header, d->async, d->sync);
+	bool dry_run = type && *d->dry_run && strcasecmp(type, d->dry_run) == 0;
+	if (type && !dry_run && strcasecmp(type, d->sync) != 0)
+		return gate_error(x, API_INVALID_ARGUMENT, "%s: must be %s", d->type_header, d->sync);
 	if (log && strcasecmp(log, "Tail") != 0 && strcasecmp(log, "None") != 0)
-		return gate_error(x, API_INVALID_ARGUMENT, "x-fc-log-type: must be Tail or None");
+		return gate_error(x, API_INVALID_ARGUMENT, "%s: must be Tail or None", d->log_header);
+	if (d->lambda && gate_request_header(x, "x-amz-client-context"))
+		return gate_error(x, API_NOT_IMPLEMENTED, "x-amz-client-context: is not served by this node yet");
+	if (dry_run) /* it is there, and the caller may */
+		return gate_empty(x, 204);
 	if (mode && strcasecmp(mode, "buffer") != 0 && strcasecmp(mode, "stream") != 0)
 		return gate_error(x, API_INVALID_ARGUMENT, "x-fcnode-response-mode: must be buffer or stream");
 	/* rather than run it and then have no place for what it says */
@@ -77,7 +101,7 @@ void gate_invoke_begin(struct exchange *x)
 		.function = f, .qualifier = qualifier, .request_id = x->request_id, .log_tail = log && strcasecmp(log, "Tail") == 0,
 		.traceparent = traced ? parent : NULL,
 		.tracestate = traced && trace_state(state, gate_request_header(x, "tracestate")) ? state : NULL,
-		.done = called, .piece = mode && strcasecmp(mode, "stream") == 0 ? piece : NULL, .arg = x,
+		.done = called, .piece = mode && strcasecmp(mode, "stream") == 0 && !d->lambda ? piece : NULL, .arg = x,
 	};
 	x->op = invocation_new(x->gate->env.calls, &w);
 	x->on_gone = on_gone;
@@ -97,6 +121,18 @@ static void add_log_result(struct exchange *x, const struct buf *tail)
 	autobuf struct buf text = BUF_INIT(16 << 10);
 	if (tail->len && http_base64_encode(tail->data, tail->len, &text) == 0)
 		gate_header(x, "X-Fc-Log-Result", "%s", text.data);
+}
+
+/* Each family's clients look for what they know. */
+static void add_lambda(struct exchange *x, const struct invocation_result *r)
+{
+	bool latest = !r->version || strcmp(r->version, "LATEST") == 0;
+	gate_header(x, "X-Amz-Executed-Version", "%s", latest ? "$LATEST" : r->version);
+	if (r->error_type)
+		gate_header(x, "X-Amz-Function-Error", "%s", strcmp(r->error_type, "HandledInvocationError") == 0 ? "Handled" : "Unhandled");
+	autobuf struct buf text = BUF_INIT(16 << 10);
+	if (r->log_tail.len && http_base64_encode(r->log_tail.data, r->log_tail.len, &text) == 0)
+		gate_header(x, "X-Amz-Log-Result", "%s", text.data);
 }
 
 /* What is known when the sandbox is. */
@@ -188,6 +224,8 @@ static void called(void *arg, struct invocation_result *r)
 		add_identity(x, r);
 		add_outcome(x, r);
 	}
+	if (r->started && dialect_of(x)->lambda)
+		add_lambda(x, r);
 	if (r->refused != API_CODE_MAX)
 		return gate_error(x, r->refused, "%s", r->message);
 	if (r->error_type)

@@ -123,6 +123,7 @@ struct MHD_Response *gate_build_response(struct exchange *x)
 	if (!r)
 		return NULL;
 	MHD_add_response_header(r, "X-Fc-Request-Id", x->request_id);
+	MHD_add_response_header(r, "x-amzn-RequestId", x->request_id);
 	if (x->content_type)
 		MHD_add_response_header(r, "Content-Type", x->content_type);
 	for (size_t i = 0; i < x->headers; i++)

@@ -9,6 +9,7 @@ static const char *const versions_query[] = { "direction", "limit", "nextToken",
 static const char *const configs_query[] = { "functionName", "limit", "nextToken", NULL };
 static const char *const qualified_query[] = { "qualifier", NULL };
 static const char *const invoke_query[] = { "qualifier", NULL };
+static const char *const lambda_query[] = { "Qualifier", NULL };
 static const char *const usage_query[] = { "tenant", "functionName", "requestId", "from", "to", "limit", "nextToken", NULL };
 static const char *const events_query[] = { "cursor", "limit", "wait", NULL };
 static const char *const instances_query[] = { "limit", "qualifier", "withAllActive", NULL };
@@ -26,6 +27,7 @@ static const struct route routes[] = {
 	{ "DELETE", API_ROOT "/{}", BODY_NONE, no_query, NULL, gate_delete, PERMISSION_DELETE_FUNCTION },
 	{ "GET", API_ROOT "/{}/code", BODY_NONE, qualified_query, NULL, gate_get_code, PERMISSION_GET_CODE },
 	{ "POST", API_ROOT "/{}/invocations", BODY_EVENT, invoke_query, gate_invoke_begin, gate_invoke, PERMISSION_INVOKE_FUNCTION },
+	{ "POST", "/2015-03-31/functions/{}/invocations", BODY_EVENT, lambda_query, gate_invoke_begin, gate_invoke, PERMISSION_INVOKE_FUNCTION },
 	{ "POST", API_ROOT "/{}/versions", BODY_JSON, no_query, NULL, gate_publish, PERMISSION_PUBLISH_VERSION },
 	{ "GET", API_ROOT "/{}/versions", BODY_NONE, versions_query, NULL, gate_list_versions, PERMISSION_LIST_VERSIONS },
 	{ "DELETE", API_ROOT "/{}/versions/{}", BODY_NONE, no_query, NULL, gate_delete_version, PERMISSION_DELETE_VERSION },
