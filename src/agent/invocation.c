@@ -215,7 +215,7 @@ static enum runtime_talk talk_of(const struct function *f)
 {
 	static const enum runtime_talk talk[FUNCTION_RUNTIME_MAX] = {
 		[FUNCTION_STDIO] = RUNTIME_TALK_STDIO, [FUNCTION_PYTHON3] = RUNTIME_TALK_CHANNEL, [FUNCTION_NODEJS] = RUNTIME_TALK_CHANNEL,
-		[FUNCTION_CUSTOM] = RUNTIME_TALK_PUSH,
+		[FUNCTION_CUSTOM] = RUNTIME_TALK_PUSH, [FUNCTION_PROVIDED] = RUNTIME_TALK_PULL,
 	};
 	return talk[f->runtime];
 }

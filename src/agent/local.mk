@@ -26,7 +26,7 @@ libserve_a_SOURCES = \
 	%D%/gate.c %D%/gate-auth.c %D%/gate-functions.c %D%/gate.h %D%/gate-internal.h %D%/gate-invoke.c %D%/gate-node.c \
 	%D%/gate-orchestrator.c %D%/gate-reply.c %D%/gate-routes.c %D%/gate-stream.c %D%/gate-versions.c %D%/gate-who.c \
 	%D%/invocation.c %D%/invocation-end.c %D%/invocation.h %D%/invocation-internal.h %D%/invocation-states.def \
-	%D%/logs.c %D%/logs.h %D%/meter.c %D%/meter.h %D%/runtime.c %D%/runtime-channel.c %D%/runtime-push.c %D%/runtime-stdio.c %D%/runtime.h %D%/runtime-internal.h \
+	%D%/logs.c %D%/logs.h %D%/meter.c %D%/meter.h %D%/runtime.c %D%/runtime-channel.c %D%/runtime-pull.c %D%/runtime-push.c %D%/runtime-stdio.c %D%/runtime.h %D%/runtime-internal.h \
 	%D%/serve.c \
 	%D%/upload.c %D%/upload.h %D%/web.c %D%/web.h %D%/worker.c %D%/worker.h %D%/writer.c %D%/writer.h
 libserve_a_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JANSSON_CFLAGS) $(MICROHTTPD_CFLAGS) $(SQLITE_CFLAGS) \

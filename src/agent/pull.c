@@ -220,7 +220,7 @@ static void normalise_error(struct pull *p, const char *type_header)
 	if (!stack)
 		stack = json_object_get(said, "trace");
 	autojson json_t *out = json_object();
-	message = json_is_string(message) ? json_incref(message) : raw.len ? json_stringn(raw.data, raw.len) : NULL;
+	message = json_is_string(message) ? json_incref(message) : raw.len ? json_string(raw.data) : NULL; /* up to a NUL */
 	json_object_set_new(out, "errorMessage", message ? message : json_string("the runtime reported an error without a message"));
 	type = json_string_length(type) ? json_incref(type) : json_string(*type_header ? type_header : "Error");
 	json_object_set_new(out, "errorType", type ? type : json_string("Error"));

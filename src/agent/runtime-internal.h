@@ -27,7 +27,7 @@ struct runtime_kind {
 	void (*settle)(struct runtime *r);           /* only where cb.stopping() is called */
 	void (*free)(struct runtime *r);             /* optional */
 };
-extern const struct runtime_kind runtime_stdio, runtime_channel, runtime_push;
+extern const struct runtime_kind runtime_stdio, runtime_channel, runtime_push, runtime_pull;
 
 struct runtime {
 	const struct runtime_kind *kind;
@@ -39,6 +39,7 @@ struct runtime {
 	enum runtime_verdict verdict;
 	int fd[MSG_IO_MAX];
 	int client[MSG_SOCKETS_MAX]; /* push's */
+	int runtime_api;             /* pull's */
 	struct event *read_event[MSG_IO_MAX];
 	bool first_byte, resting;
 	struct buf reply, error;

@@ -16,7 +16,7 @@ enum { STACK_MAX = 200, STACK_LINE_MAX = 2048, ERROR_MAX = CHANNEL_ERROR_MAX };
 
 static const struct runtime_kind *const kinds[RUNTIME_TALK_MAX] = {
 	[RUNTIME_TALK_STDIO] = &runtime_stdio, [RUNTIME_TALK_CHANNEL] = &runtime_channel,
-	[RUNTIME_TALK_PUSH] = &runtime_push,
+	[RUNTIME_TALK_PUSH] = &runtime_push, [RUNTIME_TALK_PULL] = &runtime_pull,
 };
 
 void runtime_decide(struct runtime *r, enum runtime_verdict v, const char *why)
@@ -230,7 +230,7 @@ int runtime_new(struct runtime **ret, struct event_base *base, const struct runt
 	*r = (struct runtime){ .kind = kind, .base = base, .cb = *s->cb, .arg = s->arg, .call = s->call, .web = s->web, .own = own };
 	memcpy(r->fd, fds.io, sizeof(r->fd));
 	memcpy(r->client, fds.client, sizeof(r->client));
-	cleanup_close(&fds.runtime_api);
+	r->runtime_api = fds.runtime_api;
 	cleanup_close(&fds.function_api);
 	r->reply = (struct buf)BUF_INIT(s->max_reply);
 	r->error = (struct buf)BUF_INIT(ERROR_MAX);
@@ -253,6 +253,7 @@ struct runtime *runtime_free(struct runtime *r)
 		runtime_close(r, i);
 	for (int i = 0; i < MSG_SOCKETS_MAX; i++)
 		cleanup_close(&r->client[i]);
+	cleanup_close(&r->runtime_api);
 	buf_fini(&r->reply);
 	buf_fini(&r->error);
 	free(r->own);

@@ -3,9 +3,9 @@
  *
  * What all ways to talk have in common is here: the log pipes, the reply, the
  * verdict. Each way is a file of its own (runtime-internal.h): runtime-stdio.c,
- * runtime-channel.c. Never blocks, reads logs always (a function cannot be held
- * up by its log), keeps at most max_reply bytes of reply or hands them on as
- * they come, believes no byte.
+ * runtime-channel.c, runtime-push.c, runtime-pull.c. Never blocks, reads logs
+ * always (a function cannot be held up by its log), keeps at most max_reply bytes
+ * of reply or hands them on as they come, believes no byte.
  *
  * The verdict comes once, as soon as the outcome of the call is known; the
  * caller then ends the sandbox. After its end runtime_finish() takes what is
@@ -39,6 +39,7 @@ enum runtime_verdict {
 enum runtime_talk {
 	RUNTIME_TALK_STDIO,   /* event to stdin, reply from stdout, log from stderr; its end is the end of the reply */
 	RUNTIME_TALK_PUSH,    /* a web server inside (CONTRACTS 2); stdout and stderr are log */
+	RUNTIME_TALK_PULL,    /* a client inside of the Runtime API (agent/pull.h); stdout and stderr are log */
 	RUNTIME_TALK_CHANNEL, /* native runtimes (ipc/channel.h); stdout and stderr are log */
 	RUNTIME_TALK_MAX
 };

@@ -469,8 +469,6 @@ static int check_own(const struct function *f, struct err *err)
 		for (const char *p = texts[i].text; p && *p; p++)
 			if (!isprint((unsigned char)*p))
 				return err_set(err, 0, "%s: has a character that is not printable ASCII", texts[i].name);
-	if (f->runtime == FUNCTION_PROVIDED)
-		return not_served(err, "runtime: provided");
 	if (f->runtime == FUNCTION_PROVIDED && f->initializer) {
 		err_set(err, 0, "instanceLifecycleConfig.initializer: runtime provided has none");
 		return err_hint(err, "let the program initialise itself before it asks for the first event");

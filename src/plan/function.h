@@ -49,7 +49,8 @@ enum {
 	FUNCTION_PORT = 9000,              /* customRuntimeConfig.port */
 };
 
-#define FUNCTION_REGION "local" /* what clients that want to hear of one are told */
+#define FUNCTION_REGION "local"                 /* what clients that want to hear of one are told */
+#define FUNCTION_RUNTIME_API "127.0.0.1:9001"   /* inside each sandbox of runtime provided (MSG_RUNTIME_API_PORT) */
 
 struct function_env {
 	char *name, *value;

@@ -85,6 +85,32 @@ static void put_server(struct env *e, const struct function *f)
 		env_set(e, "FC_INSTANCE_LIFECYCLE_PRE_STOP_HANDLER", f->pre_stop);
 }
 
+/* What programs made for AWS Lambda look for; a function's own variables may say otherwise. */
+static void put_lambda_defaults(struct env *e)
+{
+	env_set(e, "TZ", ":UTC");
+	env_set(e, "LD_LIBRARY_PATH", "/var/task:/var/task/lib:/opt/lib");
+	env_set(e, "AWS_REGION", FUNCTION_REGION);
+	env_set(e, "AWS_DEFAULT_REGION", FUNCTION_REGION);
+}
+
+/* The Runtime API, in the words of both its dialects. */
+static void put_runtime_api(struct env *e, const struct function_start *s)
+{
+	const struct function *f = s->function;
+	env_set(e, "AWS_LAMBDA_RUNTIME_API", FUNCTION_RUNTIME_API);
+	env_set(e, "FC_RUNTIME_API", FUNCTION_RUNTIME_API);
+	env_set(e, "_HANDLER", handler_of(s));
+	env_set(e, "LAMBDA_TASK_ROOT", "/var/task");
+	env_set(e, "LAMBDA_RUNTIME_DIR", "/var/runtime");
+	env_set(e, "AWS_LAMBDA_FUNCTION_NAME", f->name ? f->name : "function");
+	env_set(e, "AWS_LAMBDA_FUNCTION_VERSION", s->version_id && strcmp(s->version_id, "LATEST") != 0 ? s->version_id : "$LATEST");
+	env_number(e, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", f->memory_mb);
+	env_set(e, "AWS_LAMBDA_LOG_GROUP_NAME", f->name ? f->name : "function");
+	env_set(e, "AWS_LAMBDA_LOG_STREAM_NAME", s->instance_id);
+	env_set(e, "AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand");
+}
+
 /* The variables of a Function Compute runtime, the same for every kind. */
 static void put_platform(struct env *e, const struct function_start *s)
 {
@@ -96,6 +122,8 @@ static void put_platform(struct env *e, const struct function_start *s)
 	env_set(e, "LANG", "C.UTF-8");
 	if (f->nlayers)
 		env_set(e, "LD_LIBRARY_PATH", "/opt/lib");
+	if (f->runtime == FUNCTION_PROVIDED)
+		put_lambda_defaults(e);
 	for (size_t i = 0; i < f->nenv; i++)
 		env_set(e, f->env[i].name, f->env[i].value);
 
@@ -121,6 +149,8 @@ static void put_platform(struct env *e, const struct function_start *s)
 		put_call(e, s);
 	else if (f->runtime == FUNCTION_CUSTOM)
 		put_server(e, f);
+	else if (f->runtime == FUNCTION_PROVIDED)
+		put_runtime_api(e, s);
 }
 
 static int env_build(struct env *e, const struct function_start *s, struct err *err)

@@ -74,14 +74,12 @@ static void show(struct plan *p, const struct function_wish *w, const char *src,
 }
 
 /* A directory below a layer's top: LAYER/code, LAYER/opt. */
-static void show_part(struct plan *p, const struct function_wish *w, const char *layer, const char *part, uint32_t flags)
+static void show_part(struct plan *p, const struct function_wish *w, const char *layer, const char *part, const char *dst, uint32_t flags)
 {
-	autofree char *src = NULL, *dst = NULL;
+	autofree char *src = NULL;
 	if (asprintf(&src, "%s/%s", layer, part) < 0)
 		src = NULL;
-	if (asprintf(&dst, "/%s", part) < 0)
-		dst = NULL;
-	if (!src || !dst)
+	if (!src)
 		plan_fail(p, ENOMEM, "a path of the sandbox");
 	else
 		show(p, w, src, dst, RO, flags);
@@ -116,7 +114,7 @@ static void show_layers(struct plan *p, const struct function_wish *w, uint32_t 
 	if (!w->layers || !w->layers[0])
 		return;
 	if (!w->layers[1]) {
-		show_part(p, w, w->layers[0], "opt", flags);
+		show_part(p, w, w->layers[0], "opt", "/opt", flags);
 		return;
 	}
 	struct spec_mount m = plan_mount(p, SPEC_MNT_OVERLAY, "/opt");
@@ -136,12 +134,12 @@ static void show_layers(struct plan *p, const struct function_wish *w, uint32_t 
 	plan_add_mount(p, &m);
 }
 
-static void show_code(struct plan *p, const struct function_wish *w, uint32_t flags)
+static void show_code(struct plan *p, const struct function_wish *w, const char *dst, uint32_t flags)
 {
 	if (w->code_dir)
-		show(p, w, w->code_dir, "/code", RO, flags);
+		show(p, w, w->code_dir, dst, RO, flags);
 	else
-		show_part(p, w, w->code_layer, "code", flags);
+		show_part(p, w, w->code_layer, "code", dst, flags);
 }
 
 /* The host's own programs over an empty root. */
@@ -171,7 +169,7 @@ static void host_root(struct plan *p, const struct function_wish *w)
 	show(p, w, w->etc_dir, "/etc", RO, SPEC_MF_CREATE);
 	for (const char *const *e = w->etc_binds; e && *e; e++)
 		show(p, w, *e, *e, RO, SPEC_MF_OPTIONAL | SPEC_MF_RECURSIVE);
-	show_code(p, w, SPEC_MF_CREATE);
+	show_code(p, w, "/code", SPEC_MF_CREATE);
 	show_layers(p, w, SPEC_MF_CREATE);
 }
 
@@ -181,7 +179,7 @@ static void image_root(struct plan *p, const struct function_wish *w)
 	bool layered = w->layers && w->layers[0];
 	if (!w->skel_dir && !w->code_layer && !layered) {
 		show(p, w, w->image_dir, "", RO, SPEC_MF_RECURSIVE);
-		show_code(p, w, 0);
+		show_code(p, w, "/code", 0);
 		return;
 	}
 	uint32_t first = plan_count(p, SPEC_SECT_LOWER);
@@ -259,6 +257,8 @@ static void add_mounts(struct plan *p, const struct function_wish *w)
 		image_root(p, w);
 	if (w->runtime_dir)
 		show(p, w, w->runtime_dir, "/var/fc/runtime", RO, create);
+	if (w->runtime == FUNCTION_PROVIDED) /* where its programs expect it (LAMBDA_TASK_ROOT) */
+		show_code(p, w, "/var/task", create);
 
 	struct spec_mount proc = plan_mount(p, SPEC_MNT_PROC, "/proc");
 	proc.attr_set = RO | MOUNT_ATTR_NOEXEC;

@@ -95,7 +95,7 @@ UNIT += %D%/test-catalog-versions %D%/test-drain %D%/test-feed
 %C%_test_drain_LDADD = $(SERVE_TEST_LIBS)
 %C%_test_feed_SOURCES = %D%/test-feed.c
 %C%_test_feed_LDADD = $(SERVE_TEST_LIBS)
-UNIT += %D%/test-http %D%/test-http1 %D%/test-pull %D%/test-crc64 %D%/test-invocation %D%/test-runtime %D%/test-trace %D%/test-worker
+UNIT += %D%/test-http %D%/test-http1 %D%/test-pull %D%/test-crc64 %D%/test-invocation %D%/test-runtime %D%/test-runtime-pull %D%/test-trace %D%/test-worker
 %C%_test_trace_SOURCES = %D%/test-trace.c
 %C%_test_trace_LDADD = libapi.a $(CMOCKA_LIBS)
 %C%_test_http_SOURCES = %D%/test-http.c
@@ -110,6 +110,8 @@ UNIT += %D%/test-http %D%/test-http1 %D%/test-pull %D%/test-crc64 %D%/test-invoc
 %C%_test_invocation_LDADD = $(SERVE_TEST_LIBS)
 %C%_test_runtime_SOURCES = %D%/test-runtime.c
 %C%_test_runtime_LDADD = $(SERVE_TEST_LIBS)
+%C%_test_runtime_pull_SOURCES = %D%/test-runtime-pull.c
+%C%_test_runtime_pull_LDADD = $(SERVE_TEST_LIBS)
 %C%_test_worker_SOURCES = %D%/test-worker.c
 %C%_test_worker_LDADD = $(SERVE_TEST_LIBS)
 
