@@ -105,6 +105,8 @@ struct config_peer {
 	X(max_log_line, "max-log-line", BYTES, 64 << 10, 256, 1 << 20, "SIZE", "one log line (64K)") \
 	X(log_disk_quota, "log-disk-quota", BYTES, 256ull << 20, 1 << 20, 1ull << 40, "SIZE", \
 	  "logs of all invocations on disk; the oldest go first (256M)") \
+	X(log_max_age_ms, "log-max-age", MS, 0, 0, 315360000000, "TIME", \
+	  "logs that are older go, when the next one comes; 0: no limit (0)") \
 	X(max_usage_records, "max-usage-records", U64, 1000000, 100, 1000000000, "N", \
 	  "usage records kept; the oldest go first (1000000)") \
 	X(max_node_events, "max-node-events", U64, 8192, 64, 1000000, "N", \

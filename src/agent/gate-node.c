@@ -105,39 +105,6 @@ void gate_usage(struct exchange *x)
 		gate_error(x, API_RESOURCE_THROTTLED, "the database is busy; try again");
 }
 
-/* ---- logs ---------------------------------------------------------------- */
-
-static void log_found(void *arg, int result, struct buf *text, uint64_t dropped)
-{
-	struct exchange *x = arg;
-	if (result == -ENOENT)
-		return gate_error(x, API_LOG_NOT_FOUND, "no log of request '%s': unknown, or so old that log-disk-quota took it",
-				  http_query(&x->target, "requestId"));
-	if (result < 0)
-		return gate_error(x, API_INTERNAL, "read the log: %s", strerror(-result));
-	gate_header(x, "X-Fcnode-Log-Dropped", "%" PRIu64, dropped);
-	gate_text(x, 200, "text/plain; charset=utf-8", text);
-}
-
-void gate_logs(struct exchange *x)
-{
-	const char *id = http_query(&x->target, "requestId");
-	const char *tenant = x->any_tenant && !gate_request_header(x, "X-Fcnode-Tenant") ? "" : x->tenant;
-	if (!id || strlen(id) != 36)
-		return gate_error(x, API_INVALID_ARGUMENT, "requestId: give the X-Fc-Request-Id of a call");
-	const struct buf *live = invocations_log(x->gate->env.calls, id, tenant);
-	if (live) {
-		struct buf copy = BUF_INIT(live->len);
-		if (buf_append(&copy, live->data ? live->data : "", live->len) < 0)
-			return gate_error(x, API_INTERNAL, "out of memory");
-		gate_header(x, "X-Fcnode-Log-Running", "1");
-		return gate_text(x, 200, "text/plain; charset=utf-8", &copy);
-	}
-	gate_defer(x);
-	if (logs_find(x->gate->env.logs, id, tenant, log_found, x) == WRITER_E_FULL)
-		gate_error(x, API_RESOURCE_THROTTLED, "the database is busy; try again");
-}
-
 /* ---- doctor -------------------------------------------------------------- */
 
 static void examined(void *arg, int report_fd, const struct msg_doctor_failed *why)

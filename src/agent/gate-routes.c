@@ -13,7 +13,7 @@ static const char *const lambda_query[] = { "Qualifier", NULL };
 static const char *const usage_query[] = { "tenant", "functionName", "requestId", "from", "to", "limit", "nextToken", NULL };
 static const char *const events_query[] = { "cursor", "limit", "wait", NULL };
 static const char *const instances_query[] = { "limit", "qualifier", "withAllActive", NULL };
-static const char *const logs_query[] = { "requestId", NULL };
+static const char *const logs_query[] = { "requestId", "functionName", "from", "to", "text", "limit", "nextToken", "follow", NULL };
 static const char *const grants_query[] = { "function", NULL };
 
 #define API_ROOT "/2023-03-30/functions"

@@ -56,6 +56,9 @@ int gate_new(struct gate **ret, const struct gate_env *env, int listen_fd, struc
 int gate_add_tcp(struct gate *g, int fd, struct err *err);
 
 /* No new connections; requests in flight go on. `idle` comes, from the loop, once none is left. */
+/* Clients that follow logs are told the end: before gate_drain(). */
+void gate_end_followers(void);
+
 void gate_drain(struct gate *g, void (*idle)(void *arg), void *arg);
 
 /* Closes everything. No call, query or change may still hold a request (they were drained). */

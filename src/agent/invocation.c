@@ -172,6 +172,7 @@ static void on_verdict(void *arg, enum runtime_verdict v)
 static void on_log(void *arg, int stream, const char *data, size_t len)
 {
 	struct invocation *i = arg;
+	logs_publish(&(struct log_source){ i->function->tenant, i->function->f.name, i->request_id }, stream, data, len);
 	log_capture_add(&i->log, stream, data, len);
 }
 

@@ -11,6 +11,7 @@
 #include "agent/stats.h"
 #include "agent/writer.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/str.h"
 
 enum { NOTES_MAX = 4096, NAME_SIZE = 72 };
@@ -56,6 +57,8 @@ struct logs *logs_free(struct logs *l)
 	free(l);
 	return NULL;
 }
+
+struct writer *logs_writer(struct logs *l) { return l->writer; }
 
 /* ---- capture ------------------------------------------------------------- */
 
@@ -132,19 +135,22 @@ struct store_job {
 	struct logs *logs;
 	struct buf text;
 	uint64_t dropped, quota;
-	int64_t start_ms;
+	int64_t start_ms, oldest_ms; /* older ones go */
 	uint64_t evicted_bytes, evicted, disk_bytes; /* what run() found and left */
 	char request_id[40], tenant[NAME_SIZE], function[NAME_SIZE];
 };
 
-/* Delete from the old end until the text fits in. */
+/* Delete from the old end until the text fits in and nothing there is too old. */
 static int evict(struct store_job *j, sqlite3 *db)
 {
-	while (j->logs->disk_bytes - j->evicted_bytes + j->text.len > j->quota) {
-		autostmt sqlite3_stmt *oldest = writer_prepare(db, "SELECT seq, size FROM logs ORDER BY seq LIMIT 1");
+	for (;;) {
+		autostmt sqlite3_stmt *oldest = writer_prepare(db, "SELECT seq, size, start_ms FROM logs ORDER BY seq LIMIT 1");
 		int r = writer_step(db, oldest);
-		if (r <= 0)
+		if (r < 0)
 			return r;
+		bool fits = j->logs->disk_bytes - j->evicted_bytes + j->text.len <= j->quota;
+		if (r == 0 || (fits && sqlite3_column_int64(oldest, 2) >= j->oldest_ms))
+			break;
 		autostmt sqlite3_stmt *del = writer_prepare(db, "DELETE FROM logs WHERE seq = ?1");
 		sqlite3_bind_int64(del, 1, sqlite3_column_int64(oldest, 0));
 		uint64_t size = (uint64_t)sqlite3_column_int64(oldest, 1);
@@ -221,6 +227,7 @@ void logs_store(struct logs *l, struct log_capture *c, const char *request_id, c
 	j->dropped = c->dropped;
 	j->quota = l->config->log_disk_quota;
 	j->start_ms = start_ms;
+	j->oldest_ms = l->config->log_max_age_ms ? clock_real_ms() - (int64_t)l->config->log_max_age_ms : INT64_MIN;
 	str_copy(j->request_id, sizeof(j->request_id), request_id);
 	str_copy(j->tenant, sizeof(j->tenant), tenant);
 	str_copy(j->function, sizeof(j->function), function);

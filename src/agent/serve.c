@@ -155,6 +155,7 @@ static void on_calls_drained(void *arg)
 {
 	struct serve *s = arg;
 	s->calls_drained = true;
+	gate_end_followers();
 	gate_drain(s->gate, on_gate_idle, s); /* again: says when the last reply is out */
 }
 

@@ -71,6 +71,10 @@ static const char logs_schema[] =
 	" size INTEGER NOT NULL, text BLOB NOT NULL) STRICT;"
 	"PRAGMA user_version = 1;";
 
+static const char logs_by_function[] =
+	"CREATE INDEX logs_by_function ON logs(function, seq);"
+	"PRAGMA user_version = 2;";
+
 enum { STEPS_MAX = 4 };
 
 static const struct {
@@ -83,7 +87,7 @@ static const struct {
 	/* NORMAL: a power loss takes the last texts, not the whole file; no fsync but at a checkpoint */
 	[WRITER_LOGS] = { "logs.db",
 			  "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;",
-			  { logs_schema }, "SELECT sum(size) FROM logs" },
+			  { logs_schema, logs_by_function }, "SELECT sum(size) FROM logs" },
 };
 _Static_assert(ARRAY_LEN(databases) == WRITER_DBS, "a row for each database");
 

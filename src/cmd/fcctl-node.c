@@ -1,4 +1,4 @@
-/* fcctl logs, metrics, info. */
+/* fcctl metrics, info. */
 #include <stdio.h>
 #include <string.h>
 
@@ -25,19 +25,6 @@ static int print_path(const struct fcctl *ctl, const char *path, bool newline)
 		fprintf(stderr, "fcctl: %s bytes of this log were not kept (max-log-bytes)\n", r.log_dropped);
 	client_reply_fini(&r);
 	return status;
-}
-
-int fcctl_logs(const struct fcctl *ctl, int argc, char **argv)
-{
-	static const struct fcctl_syntax usage = { "REQUEST", "Prints what the call with this request id wrote.", help_only, 0, 1, 1 };
-	struct node_opts o = { false };
-	int n, status = fcctl_parse(&usage, argc, argv, &o, &n);
-	if (status >= 0)
-		return status;
-	autobuf struct buf path = BUF_INIT(4096);
-	buf_puts(&path, "/logs?requestId=");
-	client_escape(&path, argv[n]);
-	return print_path(ctl, path.data, false);
 }
 
 int fcctl_metrics(const struct fcctl *ctl, int argc, char **argv)

@@ -22,7 +22,7 @@ static const struct {
 	{ "list", fcctl_list, "list the functions" },
 	{ "delete", fcctl_delete, "delete a function" },
 	{ "invoke", fcctl_invoke, "call a function and print its reply" },
-	{ "logs", fcctl_logs, "print what a call wrote to stdout and stderr" },
+	{ "logs", fcctl_logs, "print what calls wrote, and follow it" },
 	{ "usage", fcctl_usage, "print the usage records as a table" },
 	{ "metrics", fcctl_metrics, "print the counters (Prometheus text)" },
 	{ "doctor", fcctl_doctor, "try out what the agent's host can do, and say what to do about what is missing" },
