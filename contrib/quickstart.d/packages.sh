@@ -6,8 +6,8 @@ packages_build="autoconf automake gcc libc6-dev make pkg-config xz-utils
 	libnl-route-3-dev libseccomp-dev libsqlite3-dev libssl-dev zlib1g-dev"
 packages_run="ca-certificates nodejs python3"
 packages_demo="curl ffmpeg forensics-samples-files jq procps python3"
-packages_test="bats bubblewrap busybox-static clang clang-tools crun curl groff iproute2 jq libcmocka-dev libclang-rt-14-dev
-	llvm mandoc procps runc shellcheck unzip zip zstd"
+packages_test="bats bubblewrap busybox-static clang clang-tools cmake crun curl g++ groff iproute2 jq libcmocka-dev libclang-rt-14-dev
+	libtool llvm mandoc procps runc shellcheck unzip zip zstd"
 # some packages of nodejs bring npm along, and do not go with Debian's
 command -v npm >/dev/null || packages_test+=" npm"
 
