@@ -115,6 +115,7 @@ class Answers(unittest.TestCase):
         self.assertIn("nextToken", ask("GET", F[:-1] + "?limit=1", F[:-1]).json())
         call = ask("POST", F + "f/invocations", one + "/invocations", b"event")
         self.assertEqual(call.body, b"event")
+        self.assertEqual(ask("POST", "/2015-03-31/functions/f/invocations", "/2015-03-31/functions/{functionName}/invocations", b"e").body, b"e")
         self.a.shell("bad", "exit 3")
         self.assertEqual(ask("POST", F + "bad/invocations", one + "/invocations", b"").json()["errorType"], "Runtime.ExitError")
         for _ in range(2):
@@ -134,6 +135,7 @@ class Answers(unittest.TestCase):
         ask("GET", F + "f/instances", one + "/instances")
         ask("DELETE", F + "f", one)
         ask("GET", F + "f", one, status=404)
+        ask("GET", "/logs?limit=1", "/logs")
         ask("GET", "/logs?requestId=" + call.headers["X-Fc-Request-Id"], "/logs")
         self.assertTrue(ask("GET", "/usage", "/usage").json()["records"])
         self.assertTrue(ask("GET", "/node/events", "/node/events").json()["events"])
