@@ -19,7 +19,6 @@ enum state {
 	/* states that read bytes */
 	IN_LENGTH,
 	IN_CHUNK,
-	IN_REST,
 	/* states that read nothing */
 	AT_END,
 	REFUSED,
@@ -127,24 +126,6 @@ static int take_request_line(struct http1 *p, char *line)
 	return take_version(p, version);
 }
 
-static int take_status_line(struct http1 *p, char *line)
-{
-	char *status = strchr(line, ' ');
-	if (!status)
-		return bad(p, "the first line is not VERSION STATUS REASON");
-	*status++ = '\0';
-	if (take_version(p, line) < 0)
-		return p->error;
-	if (strspn(status, "0123456789") != 3 || (status[3] != ' ' && status[3] != '\0') || !is_text(status, strlen(status)))
-		return bad(p, "the status is not a number of three digits");
-	p->status = (status[0] - '0') * 100 + (status[1] - '0') * 10 + (status[2] - '0');
-	if (p->status < 100 || p->status > 599)
-		return bad(p, "the status is not from 100 to 599");
-	if (p->status == 101)
-		return bad(p, "it switches to another protocol, which nobody asked for");
-	return 0;
-}
-
 static int take_length(struct http1 *p, const char *value)
 {
 	size_t n = strlen(value);
@@ -199,43 +180,24 @@ static void clear_message(struct http1 *p)
 	p->state = AT_START;
 	p->text.len = p->line_at = p->fields = p->headers = 0;
 	p->method = p->target = NULL;
-	p->status = 0;
 	p->body_len = -1;
-	p->http10 = p->chunked = p->has_length = p->keep_alive = p->bodyless = false;
+	p->http10 = p->chunked = p->has_length = p->keep_alive = false;
 }
 
 /* The blank line: how long is what follows? */
 static int end_head(struct http1 *p)
 {
-	bool response = p->kind == HTTP1_RESPONSE;
 	if (p->chunked && p->has_length)
 		return bad(p, "both Content-Length and Transfer-Encoding");
 	if (p->chunked && p->http10)
 		return bad(p, "Transfer-Encoding in a message of HTTP/1.0");
-	if (response && p->status < 200) {
-		bool bodyless = p->bodyless;
-		if (++p->interim > HTTP1_INTERIM_MAX)
-			return bad(p, "too many 1xx responses");
-		clear_message(p);
-		p->bodyless = bodyless;
-		return 0;
-	}
 	p->headers = p->fields;
 	p->keep_alive = !http1_has_token(p, "Connection", "close") &&
 			(!p->http10 || http1_has_token(p, "Connection", "keep-alive"));
 	keep_line(p);
-	if (response && (p->bodyless || p->status == 204 || p->status == 304))
-		p->state = AT_END;
-	else if (p->chunked)
-		p->state = AT_CHUNK_SIZE;
-	else if (p->has_length || !response)
-		p->state = p->body_len > 0 ? IN_LENGTH : AT_END;
-	else
-		p->state = IN_REST;
-	if (p->state == IN_REST)
-		p->keep_alive = false;
-	else if (p->state == AT_END && !p->has_length)
+	if (!p->chunked && !p->has_length)
 		p->body_len = 0;
+	p->state = p->chunked ? AT_CHUNK_SIZE : p->body_len > 0 ? IN_LENGTH : AT_END;
 	p->left = p->state == IN_LENGTH ? (uint64_t)p->body_len : 0;
 	return HTTP1_HEAD;
 }
@@ -272,7 +234,7 @@ static int take_line(struct http1 *p)
 	int e;
 	switch ((enum state)p->state) {
 	case AT_START:
-		e = p->kind == HTTP1_REQUEST ? take_request_line(p, line) : take_status_line(p, line);
+		e = take_request_line(p, line);
 		if (e < 0)
 			return e;
 		keep_line(p);
@@ -295,7 +257,6 @@ static int take_line(struct http1 *p)
 		return 0;
 	case IN_LENGTH:
 	case IN_CHUNK:
-	case IN_REST:
 	case AT_END:
 	case REFUSED:
 		break;
@@ -308,12 +269,10 @@ static int take_bytes(struct http1 *p, const char **data, size_t *len, struct ht
 {
 	if (*len == 0)
 		return HTTP1_MORE;
-	size_t n = p->state == IN_REST || p->left > *len ? *len : (size_t)p->left;
+	size_t n = p->left > *len ? *len : (size_t)p->left;
 	*piece = (struct http1_piece){ *data, n };
 	*data += n;
 	*len -= n;
-	if (p->state == IN_REST)
-		return HTTP1_BODY;
 	p->left -= n;
 	if (p->left == 0)
 		p->state = p->state == IN_CHUNK ? AT_CHUNK_END : AT_END;
@@ -345,8 +304,6 @@ int http1_eof(struct http1 *p)
 {
 	if (p->state == REFUSED)
 		return p->error;
-	if (p->state == IN_REST)
-		p->state = AT_END;
 	if (p->state == AT_END)
 		return HTTP1_END;
 	if (http1_is_idle(p))
@@ -354,9 +311,9 @@ int http1_eof(struct http1 *p)
 	return bad(p, "the connection ended in the middle of a message");
 }
 
-void http1_init(struct http1 *p, enum http1_kind kind, size_t head_max)
+void http1_init(struct http1 *p, size_t head_max)
 {
-	*p = (struct http1){ .kind = kind, .head_max = head_max, .text = BUF_INIT(head_max + HTTP1_CHUNK_LINE_MAX) };
+	*p = (struct http1){ .head_max = head_max, .text = BUF_INIT(head_max + HTTP1_CHUNK_LINE_MAX) };
 	clear_message(p);
 }
 
@@ -364,7 +321,6 @@ void http1_next(struct http1 *p)
 {
 	assert(p->state == AT_END);
 	clear_message(p);
-	p->interim = 0;
 }
 
 void http1_fini(struct http1 *p) { buf_fini(&p->text); }
@@ -381,8 +337,6 @@ static const char *find(const struct http1 *p, size_t from, size_t to, const cha
 
 const char *http1_header(const struct http1 *p, const char *name) { return find(p, 0, p->headers, name); }
 const char *http1_trailer(const struct http1 *p, const char *name) { return find(p, p->headers, p->fields, name); }
-
-const struct http1_field *http1_header_at(const struct http1 *p, size_t i) { return i < p->headers ? &p->field[i] : NULL; }
 
 static bool list_has(const char *list, const char *token)
 {
@@ -408,13 +362,6 @@ bool http1_has_token(const struct http1 *p, const char *name, const char *token)
 }
 
 /* ---- heads to send ------------------------------------------------------- */
-
-int http1_put_request(struct buf *out, const char *method, const char *target)
-{
-	if (!is_token(method, strlen(method)) || !is_target(target, strlen(target)))
-		return -EINVAL;
-	return buf_printf(out, "%s %s HTTP/1.1\r\n", method, target);
-}
 
 int http1_put_status(struct buf *out, int status)
 {

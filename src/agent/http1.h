@@ -1,6 +1,7 @@
 /*
- * http1 - HTTP/1.1 messages (RFC 9112) of the code inside a sandbox, both ways:
- * requests to the runtime API, responses of a function's own web server.
+ * http1 - HTTP/1.1 requests (RFC 9112) of the code inside a sandbox to the
+ * Runtime API, and the heads of what it is answered. (What a function's own web
+ * server answers is read by libcurl, agent/web.h.)
  *
  * No I/O. Bytes come in any split; http1_step() takes what it understands and
  * tells what is there: the head whole, a piece of the body (a pointer into the
@@ -25,15 +26,12 @@
 enum {
 	HTTP1_FIELDS_MAX = 100,     /* header and trailer fields of one message */
 	HTTP1_CHUNK_LINE_MAX = 256, /* a chunk's size with its extensions, which are skipped */
-	HTTP1_INTERIM_MAX = 16,     /* 1xx responses before the one that counts; they are skipped */
 };
-
-enum http1_kind { HTTP1_REQUEST, HTTP1_RESPONSE };
 
 /* What http1_step() found. Negative: refused, http1.why tells: -EPROTO, -EMSGSIZE (head over the limit), -ENOMEM. */
 enum http1_event {
 	HTTP1_MORE, /* all bytes taken, more are needed */
-	HTTP1_HEAD, /* method and target, or status; fields; the length of the body if known */
+	HTTP1_HEAD, /* method, target, fields; the length of the body if known */
 	HTTP1_BODY, /* a piece of it */
 	HTTP1_END,  /* trailers are there. Stays so until http1_next() */
 };
@@ -44,20 +42,15 @@ struct http1_field {
 
 struct http1 {
 	/* to read from HTTP1_HEAD on, until http1_next() */
-	const char *method, *target; /* of a request: not empty, visible ASCII */
-	int status;                  /* of a response: 200 to 599 */
+	const char *method, *target; /* not empty, visible ASCII */
 	int64_t body_len;            /* -1: not told in advance */
 	bool keep_alive;             /* the sender takes or sends another message on this connection */
 	const char *why;             /* refused: what is wrong, for the author of the code inside */
 
-	/* to set after http1_init() and http1_next() */
-	bool bodyless; /* the response to a HEAD request: Content-Length is told, no body comes */
-
 	/* private */
-	enum http1_kind kind;
 	int state, error;
 	bool http10, chunked, has_length;
-	size_t head_max, line_at, fields, headers, interim;
+	size_t head_max, line_at, fields, headers;
 	uint64_t left;
 	struct buf text;
 	struct http1_field field[HTTP1_FIELDS_MAX];
@@ -69,7 +62,7 @@ struct http1_piece {
 };
 
 /* head_max: bytes of start line, header fields and trailer fields of one message. Allocates with the first byte. */
-void http1_init(struct http1 *p, enum http1_kind kind, size_t head_max);
+void http1_init(struct http1 *p, size_t head_max);
 void http1_fini(struct http1 *p);
 
 /* One event. *data and *len move on by what was taken; piece is set with HTTP1_BODY. */
@@ -78,10 +71,7 @@ int http1_step(struct http1 *p, const char **data, size_t *len, struct http1_pie
 /* After HTTP1_END: be ready for the next message of the connection. */
 void http1_next(struct http1 *p);
 
-/*
- * The connection ended. HTTP1_END: the message is whole, for a response may end so; HTTP1_MORE: nothing of a
- * message had come; -EPROTO: it was cut short.
- */
+/* The connection ended. HTTP1_END: the message was whole; HTTP1_MORE: nothing of one had come; -EPROTO: it was cut short. */
 int http1_eof(struct http1 *p);
 
 /* Nothing of a message has come. */
@@ -91,17 +81,13 @@ bool http1_is_idle(const struct http1 *p);
 const char *http1_header(const struct http1 *p, const char *name);
 const char *http1_trailer(const struct http1 *p, const char *name);
 
-/* Header fields in order, to go through: i from 0 until NULL. Duplicates are kept. */
-const struct http1_field *http1_header_at(const struct http1 *p, size_t i);
-
 /* Is the token (any case) in one of the comma-separated lists of that name? */
 bool http1_has_token(const struct http1 *p, const char *name, const char *token);
 
 /*
- * Heads to send. A start line, header lines, http1_put_end(). 0, -ENOMEM, -EMSGSIZE (out's limit), or -EINVAL: a
- * method, target, name or value that could be read as more than one; nothing is then appended.
+ * Heads to send: a status line, header lines, http1_put_end(). 0, -ENOMEM, -EMSGSIZE (out's limit), or -EINVAL: a
+ * name or value that could be read as more than one; nothing is then appended.
  */
-int http1_put_request(struct buf *out, const char *method, const char *target);
 int http1_put_status(struct buf *out, int status);
 int http1_put_header(struct buf *out, const char *name, const char *value);
 int http1_put_number(struct buf *out, const char *name, int64_t value);

@@ -424,7 +424,7 @@ void pull_fini(struct pull *p) { buf_fini(&p->error); }
 void pull_conn_init(struct pull_conn *c)
 {
 	*c = (struct pull_conn){ .out = BUF_INIT(OUT_MAX) };
-	http1_init(&c->in, HTTP1_REQUEST, PULL_HEAD_MAX);
+	http1_init(&c->in, PULL_HEAD_MAX);
 }
 
 void pull_conn_fini(struct pull_conn *c)
