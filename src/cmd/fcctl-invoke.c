@@ -13,13 +13,14 @@
 enum { EVENT_MAX = 1 << 30 };
 
 struct invoke_opts {
-	const char *event, *output;
+	const char *event, *output, *qualifier;
 	bool timeline, log, help;
 };
 #define AT(field) offsetof(struct invoke_opts, field)
 static const struct opt invoke_options[] = {
 	{ "event", 'e', OPT_STR, AT(event), "JSON|@FILE|-", "what the function gets: text, a file, or standard input (nothing)", NULL, 0, 0 },
 	{ "output", 'o', OPT_STR, AT(output), "FILE", "write the reply there", NULL, 0, 0 },
+	{ "qualifier", 'q', OPT_STR, AT(qualifier), "VERSION|ALIAS", "which version (LATEST)", NULL, 0, 0 },
 	{ "timeline", 0, OPT_FLAG, AT(timeline), NULL, "print the phases of the call to standard error", NULL, 0, 0 },
 	{ "log", 0, OPT_FLAG, AT(log), NULL, "print the log of the call to standard error", NULL, 0, 0 },
 	{ "help", 'h', OPT_FLAG, AT(help), NULL, "print this and exit", NULL, 0, 0 },
@@ -137,7 +138,9 @@ int fcctl_invoke(const struct fcctl *ctl, int argc, char **argv)
 	autobuf struct buf path = BUF_INIT(4096), event = BUF_INIT(EVENT_MAX);
 	if (read_event(o.event, &event, &err) < 0)
 		return fcctl_fail(&err, CMD_BAD_INPUT);
-	fcctl_function_path(&path, argv[n], "/invocations");
+	fcctl_function_path(&path, argv[n], o.qualifier ? "/invocations?qualifier=" : "/invocations");
+	if (o.qualifier)
+		client_escape(&path, o.qualifier);
 	_cleanup_(sink_close) struct sink sink = { .path = o.output, .fd = -1 };
 	const struct client_request q = { .method = "POST", .path = path.data, .body = event.data, .body_len = event.len, .body_fd = -1,
 					  .piece = put, .arg = &sink };

@@ -22,6 +22,12 @@ static const struct {
 	{ "list", fcctl_list, "list the functions" },
 	{ "delete", fcctl_delete, "delete a function" },
 	{ "invoke", fcctl_invoke, "call a function and print its reply" },
+	{ "publish", fcctl_publish, "make a version of a function as it is now" },
+	{ "versions", fcctl_versions, "list the versions of a function, or delete one" },
+	{ "alias", fcctl_alias, "show, make, move or delete an alias" },
+	{ "aliases", fcctl_aliases, "list the aliases of a function" },
+	{ "concurrency", fcctl_concurrency, "show or set how many calls of a function may be at once" },
+	{ "instances", fcctl_instances, "list the sandboxes of a function" },
 	{ "logs", fcctl_logs, "print what calls wrote, and follow it" },
 	{ "usage", fcctl_usage, "print the usage records as a table" },
 	{ "metrics", fcctl_metrics, "print the counters (Prometheus text)" },
@@ -143,7 +149,7 @@ static int help(void)
 {
 	printf("Usage: fcctl [OPTION...] VERB [ARGUMENT...]\n\nDeploys and calls functions on a running fc-agent.\n\nVerbs:\n");
 	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-		printf("  %-10s%s\n", verbs[i].name, verbs[i].help);
+		printf("  %-12s%s\n", verbs[i].name, verbs[i].help);
 	printf("\nOptions:\n");
 	opts_help(options, stdout);
 	return fflush(stdout) == 0 ? CMD_OK : CMD_HOST;
