@@ -101,6 +101,8 @@ control() {
 		host_abstract_socket only_loopback; do
 		if grep -q "^OPEN $name " "$T/out"; then
 			pass "control $name" "open outside, as it must be"
+		elif [[ $name == int80 ]] && grep -q "^held int80 killed by SIGSEGV" "$T/out"; then
+			pass "control $name" "a machine without 32-bit calls: the instruction faults, here as inside"
 		else
 			fail "control $name" "the probe does not find it open outside a sandbox: $(grep " $name " "$T/out")"
 		fi
