@@ -1,7 +1,6 @@
 """What functions wrote: one call, many calls, lines as they are written, and what is thrown away."""
 import json
 import select
-import signal
 import subprocess
 import time
 import unittest
@@ -85,7 +84,7 @@ class Logs(unittest.TestCase):
             self.assertIsNone(p.poll())
             a.invoke("blue", b"now")
         self.assertRegex(p.stdout.readline().decode(), r"^\S+Z blue [0-9a-f]{8} blue says now\n$")
-        p.send_signal(signal.SIGINT)
+        p.terminate()
         p.wait()
 
     def test_lines_come_while_the_function_runs(self):
