@@ -25,7 +25,10 @@
 #include "agent/upload.h"
 #include "base/buf.h"
 
+struct catalog_function;
+struct curl_slist;
 struct exchange;
+struct passed;
 
 enum { GATE_NAME_SIZE = 72, GATE_HEADERS_MAX = 32, GATE_GROUPS_MAX = 64 };
 
@@ -107,6 +110,11 @@ struct exchange {
 	char tenant[GATE_NAME_SIZE];   /* whom it acts for */
 	bool any_tenant;               /* may ask about others too (root) */
 	char *raw;                     /* the target as sent; NULL: longer than HTTP_TARGET_MAX */
+	char method[16];               /* as sent, cut */
+	/* /proxy/ only: where in raw the path for the function begins, or else the query; and the request that is passed on */
+	const char *rest, *rest_query;
+	struct passed *pass;
+	bool pass_failed;
 	struct http_target target;
 	bool begun, handled, deferred, suspended, answered, queued, gone, cut;
 	struct buf body;
@@ -125,6 +133,7 @@ struct exchange {
 		char *value;
 	} header[GATE_HEADERS_MAX];
 	size_t headers;
+	struct curl_slist *fields;     /* "Name: value", after those */
 
 	/* the handlers' own */
 	void *op;
@@ -164,6 +173,18 @@ void gate_error(struct exchange *x, enum api_code code, const char *fmt, ...) __
 void gate_defer(struct exchange *x);
 void gate_body_done(struct exchange *x); /* its memory was given back or handed on: not counted any more */
 bool gate_reply_room(struct exchange *x, size_t len); /* or answers that GATE_REPLIES_MAX is reached */
+
+/* "Name: value" of a stranger's, to go with the reply's head. False when out of memory. */
+bool gate_field(struct exchange *x, const char *line);
+
+/* gate-invoke.c: what every kind of call does. Would it be taken (or answers); and from here on x->op is a call. */
+bool gate_may_call(struct exchange *x, struct catalog_function *f);
+void gate_call_owns(struct exchange *x);
+
+/* gate-proxy.c: is this target a function's own, and the parts of it that are ours */
+bool gate_is_proxy(const char *raw);
+int gate_proxy_target(struct exchange *x, struct err *err);
+extern const struct route gate_proxy_route; /* gate-routes.c */
 
 /* gate-functions.c: -EMSGSIZE and the like from the upload: answers, and ends it. */
 void gate_upload_failed(struct exchange *x, int result);
@@ -207,7 +228,6 @@ enum gate_match gate_route(const char *method, const struct http_target *t, cons
 /* "prefix" and the names of a resource path: part n of the target, checked as a name; or answers and returns NULL. */
 const char *gate_function_name(struct exchange *x);
 
-struct catalog_function;
 struct catalog_function *gate_function(struct exchange *x);  /* the latest state of the one that the path names; or answers */
 struct catalog_function *gate_qualified(struct exchange *x); /* the state that ?qualifier= names, of an alias its own version */
 bool gate_precondition(struct exchange *x, const char *what, const char *name, const char *etag); /* If-Match; or answers */
@@ -221,7 +241,7 @@ gate_handler gate_put_blob_begin;
 gate_handler gate_publish, gate_list_versions, gate_delete_version;
 gate_handler gate_create_alias, gate_list_aliases, gate_get_alias, gate_update_alias, gate_delete_alias;
 gate_handler gate_put_concurrency, gate_get_concurrency, gate_list_concurrency, gate_delete_concurrency;
-gate_handler gate_invoke_begin, gate_invoke;
+gate_handler gate_invoke_begin, gate_invoke, gate_proxy_begin;
 gate_handler gate_capacity, gate_events, gate_drain_get, gate_drain_put, gate_drain_delete, gate_instances;
 gate_handler gate_healthz, gate_metrics, gate_usage, gate_logs, gate_node_info, gate_doctor;
 gate_handler gate_whoami, gate_principals, gate_grants;

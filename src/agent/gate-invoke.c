@@ -57,6 +57,28 @@ static void on_free(struct exchange *x)
 		invocation_gone(i);
 }
 
+bool gate_may_call(struct exchange *x, struct catalog_function *f)
+{
+	struct err err = ERR_INIT;
+	/* rather than run it and then have no place for what it says */
+	uint64_t most = x->gate->env.config->max_reply_bytes;
+	if (!gate_reply_room(x, most < GATE_REPLIES_MAX / 2 ? most : GATE_REPLIES_MAX / 2))
+		return false;
+	enum api_code code = invocation_admit(x->gate->env.calls, f, &err);
+	if (code == API_CODE_MAX)
+		return true;
+	if (code == API_SHUTTING_DOWN)
+		gate_header(x, "Retry-After", "%d", RETRY_AFTER_S);
+	gate_error(x, code, "%s", err.text);
+	return false;
+}
+
+void gate_call_owns(struct exchange *x)
+{
+	x->on_gone = on_gone;
+	x->on_free = on_free;
+}
+
 void gate_invoke_begin(struct exchange *x)
 {
 	const char *name = gate_function_name(x);
@@ -85,16 +107,8 @@ void gate_invoke_begin(struct exchange *x)
 		return gate_empty(x, 204);
 	if (mode && strcasecmp(mode, "buffer") != 0 && strcasecmp(mode, "stream") != 0)
 		return gate_error(x, API_INVALID_ARGUMENT, "x-fcnode-response-mode: must be buffer or stream");
-	/* rather than run it and then have no place for what it says */
-	uint64_t most = x->gate->env.config->max_reply_bytes;
-	if (!gate_reply_room(x, most < GATE_REPLIES_MAX / 2 ? most : GATE_REPLIES_MAX / 2))
+	if (!gate_may_call(x, f))
 		return;
-	code = invocation_admit(x->gate->env.calls, f, &err);
-	if (code != API_CODE_MAX) {
-		if (code == API_SHUTTING_DOWN)
-			gate_header(x, "Retry-After", "%d", RETRY_AFTER_S);
-		return gate_error(x, code, "%s", err.text);
-	}
 	char parent[TRACE_PARENT_SIZE], state[TRACE_STATE_SIZE];
 	bool traced = trace_parent(parent, gate_request_header(x, "traceparent"));
 	const struct invocation_wish w = {
@@ -104,10 +118,9 @@ void gate_invoke_begin(struct exchange *x)
 		.done = called, .piece = mode && strcasecmp(mode, "stream") == 0 && !d->lambda ? piece : NULL, .arg = x,
 	};
 	x->op = invocation_new(x->gate->env.calls, &w);
-	x->on_gone = on_gone;
-	x->on_free = on_free;
 	if (!x->op)
 		return gate_error(x, API_INTERNAL, "out of memory");
+	gate_call_owns(x);
 }
 
 void gate_invoke(struct exchange *x)

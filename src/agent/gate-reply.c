@@ -1,4 +1,5 @@
 #include <assert.h>
+#include <curl/curl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 
 #include "agent/catalog.h"
 #include "agent/gate-internal.h"
+#include "agent/passed.h"
 #include "base/cleanup.h"
 
 static const char type_json[] = "application/json";
@@ -29,6 +31,27 @@ void gate_header(struct exchange *x, const char *name, const char *fmt, ...)
 		return;
 	x->header[x->headers].name = name;
 	x->header[x->headers++].value = value;
+}
+
+bool gate_field(struct exchange *x, const char *line)
+{
+	struct curl_slist *longer = curl_slist_append(x->fields, line);
+	if (longer)
+		x->fields = longer;
+	return longer != NULL;
+}
+
+/* One that libmicrohttpd refuses (a control character in it) is left out. */
+static void add_fields(const struct exchange *x, struct MHD_Response *r)
+{
+	for (const struct curl_slist *i = x->fields; i; i = i->next) {
+		char *colon = strchr(i->data, ':');
+		if (!colon)
+			continue;
+		*colon = '\0';
+		MHD_add_response_header(r, i->data, colon + 1 + strspn(colon + 1, " "));
+		*colon = ':';
+	}
 }
 
 bool gate_reply_room(struct exchange *x, size_t len)
@@ -128,6 +151,7 @@ struct MHD_Response *gate_build_response(struct exchange *x)
 		MHD_add_response_header(r, "Content-Type", x->content_type);
 	for (size_t i = 0; i < x->headers; i++)
 		MHD_add_response_header(r, x->header[i].name, x->header[i].value);
+	add_fields(x, r);
 	if (x->cut || x->gate->draining)
 		MHD_add_response_header(r, "Connection", "close");
 	return r;
@@ -160,6 +184,9 @@ void gate_exchange_fini(struct exchange *x)
 	x->principals = principals_unref(x->principals);
 	x->upload = upload_free(x->upload);
 	x->charge = catalog_discharge(x->charge);
+	curl_slist_free_all(x->fields);
+	x->fields = NULL;
+	x->pass = passed_free(x->pass);
 	free(x->raw);
 	x->raw = NULL;
 }

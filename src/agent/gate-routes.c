@@ -59,6 +59,11 @@ static const struct route routes[] = {
 	{ "GET", "/node/grants", BODY_NONE, grants_query, NULL, gate_grants, PERMISSION_LIST_GRANTS },
 };
 
+/* Any method, path and query below it are the function's. */
+const struct route gate_proxy_route = {
+	"any", "/proxy/{}", BODY_EVENT, qualified_query, gate_proxy_begin, gate_invoke, PERMISSION_INVOKE_FUNCTION,
+};
+
 static bool pattern_matches(const char *pattern, const struct http_target *t)
 {
 	size_t i = 0;

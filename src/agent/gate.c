@@ -179,12 +179,17 @@ static void read_target(struct exchange *x)
 	struct err err = ERR_INIT;
 	if (!x->raw)
 		return gate_error(x, API_ENTITY_TOO_LARGE, "path and query are longer than %d bytes", HTTP_TARGET_MAX);
-	if (http_target_parse(x->raw, &x->target, &err) < 0)
+	int r = gate_is_proxy(x->raw) ? gate_proxy_target(x, &err) : http_target_parse(x->raw, &x->target, &err);
+	if (r < 0)
 		gate_error(x, API_INVALID_ARGUMENT, "%s", err.text);
 }
 
 static void find_route(struct exchange *x, const char *method)
 {
+	if (gate_is_proxy(x->raw)) {
+		x->route = &gate_proxy_route;
+		return;
+	}
 	enum gate_match m = gate_route(method, &x->target, &x->route);
 	if (m != GATE_MATCH)
 		return gate_error(x, API_PATH_NOT_SUPPORTED, "'%s' against '%.*s' is not supported", method,
@@ -218,6 +223,7 @@ static void check_headers(struct exchange *x)
 static void begin_request(struct exchange *x, const char *method)
 {
 	bool tcp = x->conn->from->tcp;
+	str_copy(x->method, sizeof(x->method), method);
 	if (!tcp) /* the kernel says who it is; a signature is over what was read first */
 		gate_identify(x, method);
 	if (!x->answered)

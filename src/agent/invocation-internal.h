@@ -13,6 +13,7 @@
 #include "agent/invocation.h"
 #include "agent/logs.h"
 #include "agent/meter.h"
+#include "agent/passed.h"
 #include "agent/runtime.h"
 #include "agent/trace.h"
 
@@ -29,6 +30,7 @@ struct invocation {
 	char traceparent[TRACE_PARENT_SIZE], tracestate[TRACE_STATE_SIZE]; /* "": none */
 	invocation_fn *done;
 	invocation_piece_fn *piece;
+	struct passed *passed;
 	void *arg;
 	struct buf event;
 	struct event *timer;

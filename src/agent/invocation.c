@@ -66,6 +66,7 @@ static void call_free(struct invocation *i)
 	if (i->timer)
 		event_free(i->timer);
 	log_capture_fini(&i->log);
+	passed_free(i->passed);
 	buf_fini(&i->event);
 	buf_fini(&i->result.body);
 	buf_fini(&i->result.log_tail);
@@ -239,6 +240,7 @@ static void on_launched(void *arg, const struct instance_fds *fds, const struct 
 			.deadline_ms = clock_real_ms() + (int64_t)i->function->f.timeout_s * 1000,
 			.traceparent = *i->traceparent ? i->traceparent : NULL,
 			.tracestate = *i->tracestate ? i->tracestate : NULL,
+			.passed = i->passed,
 			.event = i->event.data, .event_len = i->event.len,
 		},
 	};
@@ -502,6 +504,7 @@ struct invocation *invocation_new(struct invocations *t, const struct invocation
 	str_copy(i->tracestate, sizeof(i->tracestate), w->traceparent && w->tracestate ? w->tracestate : "");
 	i->done = w->done;
 	i->piece = w->piece;
+	i->result.passed = i->passed = w->passed;
 	i->arg = w->arg;
 	i->result.refused = API_CODE_MAX;
 	log_capture_init(&i->log, t->env.logs);

@@ -30,6 +30,7 @@ struct invocation;
 struct invocations;
 struct logs;
 struct meter;
+struct passed;
 struct web;
 
 enum invocation_state {
@@ -58,6 +59,7 @@ struct invocation_result {
 	struct buf log_tail;    /* raw; only when asked for */
 	const char *instance_id, *checksum, *version;
 	uint64_t run_us, billed_ms, peak_bytes; /* peak 0: not counted */
+	const struct passed *passed; /* of a request that was passed on: the answer's head; NULL else */
 	const char *timeline;   /* compact JSON, microseconds */
 };
 
@@ -93,6 +95,7 @@ struct invocation_wish {
 	const char *request_id;
 	bool log_tail;
 	const char *traceparent, *tracestate; /* W3C trace context, checked (agent/trace.h), or NULL */
+	struct passed *passed;             /* a request to pass on, instead of an event of its own; taken over, unless NULL comes back */
 	invocation_fn *done;
 	invocation_piece_fn *piece;        /* NULL: the reply comes whole, in the result. Else the result's body is only an error's */
 	void *arg;

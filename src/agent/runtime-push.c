@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/passed.h"
 #include "agent/runtime-internal.h"
 #include "agent/web.h"
 #include "base/cleanup.h"
@@ -81,9 +82,32 @@ static bool add_common(struct push *p, const struct runtime_call *c, const char 
 	       (!f->initializer || add(p, "x-fc-initialization-timeout: %" PRIu32, f->initializer_timeout_s)) &&
 	       add_text(p, "x-fc-instance-lifecycle-pre-stop-handler", f->pre_stop) && add_text(p, "x-fc-account-id", c->account_id) &&
 	       add_text(p, "x-fc-instance-id", c->instance_id) && add_text(p, "x-fc-qualifier", c->qualifier) &&
-	       add_text(p, "x-fc-version-id", c->version) && add(p, "x-fc-retry-count: 0") && add_text(p, "traceparent", c->traceparent) &&
-	       add_text(p, "tracestate", c->tracestate) && add(p, "Connection: close") && add(p, "Accept:") && add(p, "Expect:") &&
-	       add(p, "User-Agent:");
+	       add_text(p, "x-fc-version-id", c->version) && add(p, "x-fc-retry-count: 0") &&
+	       add(p, "Connection: close") && add(p, "Expect:");
+}
+
+static bool is_passed(const struct runtime *r)
+{
+	const struct push *p = r->own;
+	return p->step == STEP_INVOKE && r->call.passed;
+}
+
+/* The caller's own fields; what libcurl would add of itself is left out. */
+static bool add_passed(struct push *p, const struct passed *m)
+{
+	static const char *const of_curl[] = { "Accept", "User-Agent", "Content-Type" };
+	bool ok = true;
+	for (const struct curl_slist *i = m->request; i && ok; i = i->next)
+		ok = add(p, "%s", i->data);
+	for (size_t i = 0; i < ARRAY_LEN(of_curl) && ok; i++)
+		ok = passed_has(m, of_curl[i]) || add(p, "%s:", of_curl[i]);
+	return ok;
+}
+
+static bool add_own(struct push *p, const struct runtime_call *c, bool event)
+{
+	return add(p, "Accept:") && add(p, "User-Agent:") && add(p, "Content-Type:%s", event ? " application/octet-stream" : "") &&
+	       add_text(p, "traceparent", c->traceparent) && add_text(p, "tracestate", c->tracestate);
 }
 
 static void field(void *arg, const char *name, size_t name_len, const char *value, size_t value_len)
@@ -91,6 +115,11 @@ static void field(void *arg, const char *name, size_t name_len, const char *valu
 	struct runtime *r = arg;
 	struct push *p = r->own;
 	p->head_bytes += name_len + value_len + 4;
+	if (is_passed(r)) {
+		if (p->head_bytes <= HEAD_MAX && !passed_answer(r->call.passed, name, name_len, value, value_len))
+			p->broken = "out of memory";
+		return;
+	}
 	if (name_len == 11 && strncasecmp(name, "x-fc-status", 11) == 0) {
 		char text[8] = "";
 		memcpy(text, value, value_len < sizeof(text) - 1 ? value_len : sizeof(text) - 1);
@@ -108,7 +137,9 @@ static bool head(void *arg, unsigned status)
 		p->broken = "the head of its answer is longer than 8192 bytes";
 	else if (p->fc_status < 0)
 		p->broken = "its x-fc-status is neither 200 nor 404";
-	if (p->step == STEP_INVOKE)
+	if (is_passed(r))
+		r->call.passed->status = status; /* whatever it is: the caller's to look at */
+	else if (p->step == STEP_INVOKE)
 		p->failed = p->fc_status ? p->fc_status != 200 : status >= 500;
 	else
 		p->failed = status < 200 || status > 299;
@@ -196,7 +227,19 @@ static void connected(struct runtime *r)
 		.body = invoke ? r->call.event ? r->call.event : "" : p->step == STEP_INITIALIZE ? "" : NULL,
 		.body_len = invoke ? r->call.event_len : 0, .cb = &web_cb, .arg = r,
 	};
-	bool ok = add_common(p, &r->call, requests[p->step].control) && add(p, "Content-Type:%s", invoke ? " application/octet-stream" : "");
+	bool ok = add_common(p, &r->call, is_passed(r) ? "/http-invoke" : requests[p->step].control);
+	if (is_passed(r)) {
+		const struct passed *m = r->call.passed;
+		static const char *const bodyless[] = { "GET", "HEAD", "DELETE", "OPTIONS", "TRACE" };
+		for (size_t i = 0; i < ARRAY_LEN(bodyless); i++)
+			if (strcmp(m->method, bodyless[i]) == 0 && r->call.event_len == 0)
+				q.body = NULL;
+		q.method = m->method;
+		q.target = m->target;
+		ok = ok && add_passed(p, m);
+	} else {
+		ok = ok && add_own(p, &r->call, invoke);
+	}
 	q.headers = p->headers;
 	q.fd = take_fd(&r->client[p->used++]);
 	if (!ok || web_start(&p->exchange, r->web, &q) < 0) {

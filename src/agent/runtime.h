@@ -22,6 +22,7 @@
 
 struct event_base;
 struct function;
+struct passed;
 struct runtime;
 struct web;
 
@@ -64,6 +65,7 @@ struct runtime_call {
 	int64_t deadline_ms;     /* of the answer, milliseconds since the epoch */
 	const char *traceparent; /* W3C trace context, or NULL */
 	const char *tracestate;
+	struct passed *passed;   /* push: pass this on, with the event as its body; NULL: POST /invoke */
 	const void *event;
 	size_t event_len;
 };

@@ -62,6 +62,26 @@ setTimeout(() => http.createServer((q, r) => {
   q.on('data', (p) => parts.push(p)).on('end', () => r.end(JSON.stringify([q.method, q.url, Buffer.concat(parts).toString(), q.headers['x-fc-request-id']])));
 }).listen(Number(process.env.FC_SERVER_PORT), '127.0.0.1'), Number(process.env.LATE || 0));
 '''
+# answers any request with what it got; ?answer=STATUS is another status, ?die ends it
+SITE = '''#!/usr/bin/python3
+import http.server, json, os, urllib.parse
+class Handler(http.server.BaseHTTPRequestHandler):
+    def any(self):
+        url = urllib.parse.urlsplit(self.path)
+        query = urllib.parse.parse_qs(url.query, keep_blank_values=True)
+        body = self.rfile.read(int(self.headers.get('Content-Length', 0)))
+        if 'die' in query:
+            os._exit(4)
+        self.send_response(int(query.get('answer', ['201'])[0]))
+        for name, value in (('Set-Cookie', 'a=1'), ('Set-Cookie', 'b=2'), ('Content-Type', 'text/x-site'), ('X-Fc-Request-Id', 'forged'),
+                            ('Keep-Alive', 'x'), ('X-Site', 'yes')):
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != 'HEAD' and 'empty' not in query:
+            self.wfile.write(json.dumps([self.command, self.path, body.decode(), [[k.lower(), v] for k, v in self.headers.items()]]).encode())
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_PURGE = any
+http.server.HTTPServer(('', int(os.environ['FC_SERVER_PORT'])), Handler).serve_forever()
+'''
 FUNCTIONS = "/2023-03-30/functions"
 
 
@@ -160,6 +180,45 @@ class Custom(unittest.TestCase):
         r = self.a.invoke("deaf")
         self.assertEqual((r.outcome, r.json()["errorType"]), ("timeout", "Sandbox.Timeout"))
         self.assertIn("initialization", r.json()["errorMessage"])
+
+    def test_requests_that_are_passed_on(self):
+        a = self.a
+        self.server("site", files={"bootstrap": SITE})
+        self.assertEqual(a.request("POST", FUNCTIONS + "/site/versions", "{}").status, 200)
+        for method, path, sent, got in (("GET", "/a/b%20c?x=1&x=2&y", None, ""), ("POST", "/form", "a=b", "a=b"), ("PUT", "/", "", ""),
+                                        ("DELETE", "/x/../y//z", None, ""), ("PATCH", "/x", "p", "p"), ("PURGE", "/x", None, "")):
+            with self.subTest(method):
+                r = a.request(method, "/proxy/site" + path, sent, X_Mine="1", X_Fc_Function_Name="forged", User_Agent="me", Te="x", Host="me.example")
+                self.assertEqual((r.status, r.headers["Content-Type"], r.headers.get_all("Set-Cookie"), r.headers["X-Site"]),
+                                 (201, "text/x-site", ["a=1", "b=2"], "yes"), r.body)
+                self.assertEqual((r.headers["Keep-Alive"], r.headers["Server"]), (None, None))
+                self.assertNotEqual(r.headers["X-Fc-Request-Id"], "forged")
+                command, target, body, fields = r.json()
+                self.assertEqual((command, target, body), (method, path, got))
+                fields = {k: v for k, v in fields}
+                self.assertEqual([fields.get(k) for k in ("x-mine", "user-agent", "host", "x-fc-function-name", "x-fc-control-path", "te")],
+                                 ["1", "me", "me.example", "site", "/http-invoke", None])
+                self.assertEqual(fields["x-fc-request-id"], r.headers["X-Fc-Request-Id"])
+        r = a.request("HEAD", "/proxy/site.1/x")
+        self.assertEqual((r.status, r.headers["X-Site"], r.body), (201, "yes", b""))
+        self.assertEqual(a.request("GET", "/proxy/site?answer=418").json()[1], "/?answer=418")
+        for status in 200, 404, 500:
+            self.assertEqual(a.request("GET", "/proxy/site/?answer=%d" % status).status, status)
+        r = a.request("GET", "/proxy/site/?answer=204&empty")
+        self.assertEqual((r.status, r.headers["X-Site"], r.body), (204, "yes", b""))
+        self.assertEqual(a.usage(requestId=r.headers["X-Fc-Request-Id"])[0]["outcome"], "ok")
+
+    def test_requests_that_cannot_be_passed_on(self):
+        a = self.a
+        self.server("site2", files={"bootstrap": SITE})
+        a.python("event", "def handler(e, c):\n    return e\n")
+        r = a.request("GET", "/proxy/site2/?die")
+        self.assertEqual((r.status, r.headers["X-Fc-Error-Type"], r.json()["errorType"]), (502, "UnhandledInvocationError", "Runtime.ExitError"))
+        for path, status, code in (("none/", 404, "FunctionNotFound"), ("site2.none/", 404, "AliasNotFound"), ("event/", 400, "InvalidArgument"),
+                                   ("", 400, "InvalidArgument"), ("/x", 400, "InvalidArgument"), (".1/x", 400, "InvalidArgument"), ("1x/", 400, "InvalidArgument"), ("site2.7/", 404, "VersionNotFound")):
+            with self.subTest(path):
+                r = a.request("GET", "/proxy/" + path)
+                self.assertEqual((r.status, r.code), (status, code), r.body)
 
     def test_refused_settings(self):
         for field, fields in (("port", {"customRuntimeConfig": {"port": 0}}), ("command[0]", {"customRuntimeConfig": {"command": [1]}}),
