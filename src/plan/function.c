@@ -674,10 +674,11 @@ static int put_lists(const struct function *f, json_t *o)
 	return r;
 }
 
-static json_t *words_json(char *const *words, size_t n)
+/* Those from `from` on, before `to`. */
+static json_t *words_json(char *const *words, size_t from, size_t to)
 {
 	json_t *a = json_array();
-	for (size_t i = 0; i < n && a; i++)
+	for (size_t i = from; i < to && a; i++)
 		if (json_array_append_new(a, json_string(words[i])) < 0) {
 			json_decref(a);
 			a = NULL;
@@ -690,8 +691,8 @@ static int put_custom(const struct function *f, json_t *o)
 	if (f->runtime != FUNCTION_CUSTOM && f->runtime != FUNCTION_PROVIDED)
 		return 0;
 	return json_object_set_new(o, "customRuntimeConfig",
-				   json_pack("{s:o, s:o, s:i}", "command", words_json(f->command, f->ncommand - f->nargs), "args",
-					     words_json(f->command + (f->ncommand - f->nargs), f->nargs), "port", (int)f->port));
+				   json_pack("{s:o, s:o, s:i}", "command", words_json(f->command, 0, f->ncommand - f->nargs), "args",
+					     words_json(f->command, f->ncommand - f->nargs, f->ncommand), "port", (int)f->port));
 }
 
 static int put_lifecycle(const struct function *f, json_t *o)
