@@ -21,6 +21,7 @@
 #include "agent/runtime-internal.h"
 #include "agent/web.h"
 #include "base/cleanup.h"
+#include "base/str.h"
 #include "plan/function.h"
 
 enum {
@@ -183,15 +184,17 @@ static void end(void *arg, enum web_end how, const char *why)
 {
 	struct runtime *r = arg;
 	struct push *p = r->own;
+	char text[sizeof(r->why)];
+	str_copy(text, sizeof(text), why); /* it goes with the exchange */
 	p->exchange = web_cancel(p->exchange);
 	curl_slist_free_all(p->headers);
 	p->headers = NULL;
 	if (p->step == STEP_PRE_STOP) /* it was told; what it says to it changes nothing */
 		return runtime_decide(r, RUNTIME_REPLIED, NULL);
 	if (how == WEB_BROKEN)
-		return runtime_decide(r, RUNTIME_PROTOCOL, why);
+		return runtime_decide(r, RUNTIME_PROTOCOL, text);
 	if (how != WEB_DONE)
-		return runtime_decide(r, RUNTIME_CLOSED, why);
+		return runtime_decide(r, RUNTIME_CLOSED, text);
 	if (p->failed)
 		return step_failed(r);
 	if (p->step == STEP_INITIALIZE) {

@@ -30,7 +30,7 @@ struct web_callbacks {
 	/* The head is whole: false ends the exchange, and nothing more is called. */
 	bool (*head)(void *arg, unsigned status);
 	void (*body)(void *arg, const char *data, size_t len); /* a piece of it */
-	/* Once; the exchange may be freed in it. why: for WEB_CLOSED and WEB_BROKEN. */
+	/* Once; the exchange may be freed in it, and why (for WEB_CLOSED and WEB_BROKEN) goes with it. */
 	void (*end)(void *arg, enum web_end end, const char *why);
 };
 
