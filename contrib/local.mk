@@ -5,6 +5,7 @@ EXTRA_DIST += %D%/examples/README.md \
 	%D%/examples/hello-c/fcnode.json %D%/examples/hello-c/hello.c \
 	%D%/examples/hello-nodejs/fcnode.json %D%/examples/hello-nodejs/index.js \
 	%D%/examples/hello-python3/fcnode.json %D%/examples/hello-python3/index.py \
+	%D%/examples/hello-bootstrap/bootstrap %D%/examples/hello-bootstrap/fcnode.json \
 	%D%/examples/hello-shell/bootstrap %D%/examples/hello-shell/fcnode.json \
 	%D%/examples/transcoder/fcnode.json %D%/examples/transcoder/transcode
 

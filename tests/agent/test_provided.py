@@ -89,6 +89,13 @@ class Provided(unittest.TestCase):
         self.assertEqual(self.call("upper", b"abc", runtime="provided").body, b"ABC")
         self.assertEqual(self.call("twice").body, b"first")
 
+    def test_example(self):
+        examples = os.path.join(os.path.dirname(__file__), "../../contrib/examples")
+        r = self.a.fcctl("create", examples + "/hello-bootstrap")
+        self.assertEqual(r.returncode, 0, r.stderr)
+        r = self.a.fcctl("invoke", "--event", "Ada", "hello-bootstrap")
+        self.assertEqual((r.returncode, r.stdout), (0, b"Hello, Ada, from a bootstrap!"), r.stderr)
+
     def test_what_it_is_told(self):
         r = self.call("head", headers={"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"})
         head = dict(line.split(": ", 1) for line in r.body.decode().split("\r\n")[1:] if line)
