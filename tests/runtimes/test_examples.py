@@ -43,7 +43,7 @@ class Examples(unittest.TestCase):
                 for key, value in fields.items():
                     self.assertIsInstance(value, FIELDS[key], key)
                 self.assertEqual(fields['functionName'], name)
-                self.assertIn(fields['runtime'], ('stdio', 'python3', 'nodejs'))
+                self.assertIn(fields['runtime'], ('stdio', 'python3', 'nodejs', 'provided'))
                 self.assertIn('`%s`' % name, readme)
 
     def native(self, argv, name):
