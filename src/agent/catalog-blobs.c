@@ -63,7 +63,7 @@ uint64_t catalog_tenant_bytes(const struct catalog *c, const char *tenant)
 	const struct blob *b;
 	LIST_FOREACH(b, &c->blobs, entry)
 		if (strcmp(b->tenant, tenant) == 0)
-			sum += b->size + b->layer_bytes;
+			sum += b->size + b->tree[MSG_KIND_CODE].bytes + b->tree[MSG_KIND_OPT].bytes;
 	const struct put *p;
 	LIST_FOREACH(p, &c->pending_puts, entry)
 		if (strcmp(p->blob->tenant, tenant) == 0)
@@ -117,11 +117,16 @@ static void count_blobs(struct catalog *c)
 	LIST_FOREACH(b, &c->blobs, entry) {
 		c->stats->blobs++;
 		c->stats->blob_bytes += b->size;
-		c->stats->layer_bytes += b->layer_bytes;
+		c->stats->layer_bytes += b->tree[MSG_KIND_CODE].bytes + b->tree[MSG_KIND_OPT].bytes;
 	}
 }
 
 /* ---- storing ------------------------------------------------------------- */
+
+#define BLOB_COLUMNS                                                                                  \
+	"tenant, digest, size, checksum, created_ms, layer_bytes, layer_files, unpacked, opt_bytes," \
+	" opt_files, opt_unpacked"
+_Static_assert(MSG_KIND_CODE == 0 && MSG_KIND_OPT == 1 && MSG_KIND_MAX == 2, "BLOB_COLUMNS");
 
 static int bind_blob(sqlite3 *db, const char *sql, const struct blob *b)
 {
@@ -134,16 +139,17 @@ static int bind_blob(sqlite3 *db, const char *sql, const struct blob *b)
 		sqlite3_bind_int64(s, 3, (sqlite3_int64)b->size);
 		writer_text(s, 4, b->checksum);
 		sqlite3_bind_int64(s, 5, b->created_ms);
-		sqlite3_bind_int64(s, 6, (sqlite3_int64)b->layer_bytes);
-		sqlite3_bind_int64(s, 7, (sqlite3_int64)b->layer_files);
-		sqlite3_bind_int(s, 8, b->unpacked);
+		for (int i = 0; i < MSG_KIND_MAX; i++) {
+			sqlite3_bind_int64(s, 6 + 3 * i, (sqlite3_int64)b->tree[i].bytes);
+			sqlite3_bind_int64(s, 7 + 3 * i, (sqlite3_int64)b->tree[i].files);
+			sqlite3_bind_int(s, 8 + 3 * i, b->tree[i].unpacked);
+		}
 	}
 	return writer_step(db, s);
 }
 
 static const char replace_blob[] =
-	"INSERT OR REPLACE INTO blobs(tenant, digest, size, checksum, created_ms, layer_bytes, layer_files, unpacked)"
-	" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+	"INSERT OR REPLACE INTO blobs(" BLOB_COLUMNS ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 
 static int row_update(struct writer_job *job, sqlite3 *db)
 {
@@ -282,15 +288,15 @@ static void on_layer(void *arg, const struct msg_layer_done *done, const struct 
 	if (failed) {
 		unpack_failed(ch, failed);
 	} else {
-		struct blob *b = ch->blob;
+		struct tree *t = &ch->blob->tree[ch->tree];
 		c->stats->layers_unpacked += !done->existed;
-		b->unpacked = true;
-		if (!done->existed || !b->layer_bytes) {
-			b->layer_bytes = done->bytes;
-			b->layer_files = done->files;
+		t->unpacked = true;
+		if (!done->existed || !t->bytes) {
+			t->bytes = done->bytes;
+			t->files = done->files;
 		}
 		count_blobs(c);
-		submit_row(c, b, false, false);
+		submit_row(c, ch->blob, false, false);
 		change_commit(ch);
 	}
 	pump(c);
@@ -322,20 +328,20 @@ static int start_unpack(struct change *ch)
 	autoclose int fd = openat(c->blob_dir, b->digest, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return -errno;
-	int r = link_layer_unpack(c->link, MSG_KIND_CODE, fd, b->digest, ch->granted, c->config->max_files, on_layer, ch);
+	int r = link_layer_unpack(c->link, ch->tree, fd, b->digest, ch->granted, c->config->max_files, on_layer, ch);
 	return r > 0 ? -EAGAIN : r;
 }
 
 /* Is the same layer being made or removed? on_layer() and on_dropped() come back to pump(). */
-static bool layer_is_busy(const struct catalog *c, const char *digest)
+static bool layer_is_busy(const struct catalog *c, enum msg_layer_kind kind, const char *digest)
 {
 	const struct change *ch;
 	TAILQ_FOREACH(ch, &c->waiting, wait)
-		if (ch->unpacking && strcmp(ch->blob->digest, digest) == 0)
+		if (ch->unpacking && ch->tree == kind && strcmp(ch->blob->digest, digest) == 0)
 			return true;
 	const struct drop *d;
 	LIST_FOREACH(d, &c->drops, entry)
-		if (d->asked && strcmp(d->digest, digest) == 0)
+		if (d->asked && d->kind == kind && strcmp(d->digest, digest) == 0)
 			return true;
 	return false;
 }
@@ -348,7 +354,7 @@ static void pump(struct catalog *c)
 		next = TAILQ_NEXT(ch, wait);
 		if (ch->unpacking)
 			continue;
-		if (ch->blob->unpacked) {
+		if (ch->blob->tree[ch->tree].unpacked) {
 			TAILQ_REMOVE(&c->waiting, ch, wait);
 			change_commit(ch);
 			continue;
@@ -356,7 +362,7 @@ static void pump(struct catalog *c)
 		const struct msg_welcome *w = link_welcome(c->link);
 		if (!w || c->unpacks >= w->max_unpacks)
 			return;
-		int r = layer_is_busy(c, ch->blob->digest) ? 1 : start_unpack(ch);
+		int r = layer_is_busy(c, ch->tree, ch->blob->digest) ? 1 : start_unpack(ch);
 		if (r == 1)
 			continue;
 		if (r == 0) {
@@ -374,7 +380,7 @@ static void pump(struct catalog *c)
 
 void catalog_want_layer(struct change *ch)
 {
-	if (ch->blob->unpacked) {
+	if (ch->blob->tree[ch->tree].unpacked) {
 		change_commit(ch);
 		return;
 	}
@@ -397,10 +403,20 @@ static bool digest_in_use(struct catalog *c, const char *digest)
 	return false;
 }
 
+/* Is that tree of it anybody's, or about to be? */
+static bool tree_in_use(const struct catalog *c, enum msg_layer_kind kind, const char *digest)
+{
+	const struct blob *b;
+	LIST_FOREACH(b, &c->blobs, entry)
+		if ((b->tree[kind].unpacked || b->tree[kind].refs) && strcmp(b->digest, digest) == 0)
+			return true;
+	return false;
+}
+
 static void on_dropped(void *arg, const struct msg_layer_dropped *m)
 {
 	struct drop *d = arg;
-	if (m->code == EBUSY && !digest_in_use(d->catalog, d->digest)) {
+	if (m->code == EBUSY && !tree_in_use(d->catalog, d->kind, d->digest)) {
 		d->asked = false; /* a call still runs in it: the sweep asks again */
 		return;
 	}
@@ -412,23 +428,35 @@ static void on_dropped(void *arg, const struct msg_layer_dropped *m)
 	pump(c);
 }
 
-static void drop_layer(struct catalog *c, const char *digest)
+static void drop_layer(struct catalog *c, enum msg_layer_kind kind, const char *digest)
 {
 	struct drop *d = calloc(1, sizeof(*d));
 	if (!d)
 		return; /* compared with keeper's list at the next start */
 	str_copy(d->digest, sizeof(d->digest), digest);
+	d->kind = kind;
 	d->catalog = c;
 	LIST_INSERT_HEAD(&c->drops, d, entry);
 }
 
+/* What the tenant's functions or layers do not show any more; another tenant's may. */
+static void drop_tree(struct catalog *c, struct blob *b, enum msg_layer_kind kind)
+{
+	if (!b->tree[kind].unpacked)
+		return;
+	b->tree[kind] = (struct tree){ .unpacked = false };
+	if (!tree_in_use(c, kind, b->digest))
+		drop_layer(c, kind, b->digest);
+}
+
+static unsigned blob_refs(const struct blob *b) { return b->tree[MSG_KIND_CODE].refs + b->tree[MSG_KIND_OPT].refs; }
+
 static void remove_blob(struct catalog *c, struct blob *b)
 {
 	LIST_REMOVE(b, entry);
-	bool last = !digest_in_use(c, b->digest);
-	submit_row(c, b, true, last);
-	if (last && b->unpacked)
-		drop_layer(c, b->digest);
+	submit_row(c, b, true, !digest_in_use(c, b->digest));
+	drop_tree(c, b, MSG_KIND_CODE);
+	drop_tree(c, b, MSG_KIND_OPT);
 	free(b);
 	count_blobs(c);
 }
@@ -439,7 +467,7 @@ void catalog_collect(struct catalog *c)
 	int64_t now = clock_real_ms();
 	for (b = LIST_FIRST(&c->blobs); b; b = next_blob) {
 		next_blob = LIST_NEXT(b, entry);
-		if (b->refs == 0 && b->created_ms + CATALOG_BLOB_GRACE_MS < now)
+		if (blob_refs(b) == 0 && b->created_ms + CATALOG_BLOB_GRACE_MS < now)
 			remove_blob(c, b);
 	}
 	struct drop *d, *next;
@@ -447,25 +475,31 @@ void catalog_collect(struct catalog *c)
 		next = LIST_NEXT(d, entry);
 		if (d->asked)
 			continue;
-		if (digest_in_use(c, d->digest)) { /* uploaded again meanwhile */
+		if (tree_in_use(c, d->kind, d->digest)) { /* deployed again meanwhile */
 			LIST_REMOVE(d, entry);
 			free(d);
 			continue;
 		}
-		d->asked = link_layer_drop(c->link, MSG_KIND_CODE, d->digest, on_dropped, d) == LINK_OK;
+		d->asked = link_layer_drop(c->link, d->kind, d->digest, on_dropped, d) == LINK_OK;
 	}
 }
 
-void catalog_blob_unref(struct catalog *c, struct blob *b)
+void catalog_blob_unref(struct catalog *c, struct blob *b, enum msg_layer_kind tree)
 {
-	assert(b->refs > 0);
-	if (--b->refs > 0 || c->ending)
+	assert(b->tree[tree].refs > 0);
+	if (--b->tree[tree].refs > 0 || c->ending)
 		return;
 	/* A bundle that a change named and nobody uses is not wanted any more, but a refused change may be tried again. */
-	bool was_deployed = b->unpacked;
+	bool was_deployed = b->tree[tree].unpacked;
 	if (!was_deployed)
 		return;
-	remove_blob(c, b);
+	if (blob_refs(b) == 0) {
+		remove_blob(c, b);
+	} else {
+		drop_tree(c, b, tree);
+		submit_row(c, b, false, false);
+		count_blobs(c);
+	}
 	catalog_collect(c);
 }
 
@@ -474,8 +508,7 @@ void catalog_blob_unref(struct catalog *c, struct blob *b)
 int catalog_load_blobs(struct catalog *c, struct err *err)
 {
 	sqlite3 *db = writer_connection(c->writer, WRITER_STATE);
-	autostmt sqlite3_stmt *s = writer_prepare(db, "SELECT tenant, digest, size, checksum, created_ms, layer_bytes,"
-						      " layer_files, unpacked FROM blobs");
+	autostmt sqlite3_stmt *s = writer_prepare(db, "SELECT " BLOB_COLUMNS " FROM blobs");
 	int r;
 	while ((r = writer_step(db, s)) == 1) {
 		struct blob *b = calloc(1, sizeof(*b));
@@ -486,9 +519,10 @@ int catalog_load_blobs(struct catalog *c, struct err *err)
 		b->size = (uint64_t)sqlite3_column_int64(s, 2);
 		str_copy(b->checksum, sizeof(b->checksum), (const char *)sqlite3_column_text(s, 3));
 		b->created_ms = sqlite3_column_int64(s, 4);
-		b->layer_bytes = (uint64_t)sqlite3_column_int64(s, 5);
-		b->layer_files = (uint64_t)sqlite3_column_int64(s, 6);
-		b->unpacked = sqlite3_column_int(s, 7) != 0;
+		for (int i = 0; i < MSG_KIND_MAX; i++)
+			b->tree[i] = (struct tree){ .bytes = (uint64_t)sqlite3_column_int64(s, 5 + 3 * i),
+						    .files = (uint64_t)sqlite3_column_int64(s, 6 + 3 * i),
+						    .unpacked = sqlite3_column_int(s, 7 + 3 * i) != 0 };
 		LIST_INSERT_HEAD(&c->blobs, b, entry);
 	}
 	count_blobs(c);
@@ -536,23 +570,22 @@ int catalog_clear_blobs(struct catalog *c)
 /* Walks keeper's list page by page: what it lacks is unpacked again, what only it has goes. */
 struct check {
 	struct catalog *catalog;
+	enum msg_layer_kind kind;
 	size_t count, cap;
 	char (*have)[UPLOAD_HEX];
 };
 
-static void restore(struct catalog *c, struct blob *b)
+static void restore(struct catalog *c, struct blob *b, enum msg_layer_kind kind)
 {
-	b->unpacked = false;
-	if (b->refs == 0)
+	b->tree[kind].unpacked = false;
+	if (b->tree[kind].refs == 0)
 		return;
-	struct change *ch = calloc(1, sizeof(*ch));
+	struct change *ch = catalog_change_new(c, CHANGE_RESTORE, NULL, NULL);
 	if (!ch)
 		return;
-	ch->catalog = c;
-	ch->kind = CHANGE_RESTORE;
 	ch->blob = b;
-	b->refs++;
-	TAILQ_INSERT_TAIL(&c->changes, ch, entry);
+	ch->tree = kind;
+	b->tree[kind].refs++;
 	catalog_want_layer(ch);
 }
 
@@ -564,12 +597,12 @@ static void check_end(struct check *k)
 	struct blob *b, *next;
 	for (b = LIST_FIRST(&c->blobs); b; b = next) {
 		next = LIST_NEXT(b, entry);
-		if (b->unpacked && !(k->count && bsearch(b->digest, k->have, k->count, sizeof(*k->have), compare_digest)))
-			restore(c, b);
+		if (b->tree[k->kind].unpacked && !(k->count && bsearch(b->digest, k->have, k->count, sizeof(*k->have), compare_digest)))
+			restore(c, b, k->kind);
 	}
 	for (size_t i = 0; i < k->count; i++)
-		if (!digest_in_use(c, k->have[i]))
-			drop_layer(c, k->have[i]);
+		if (!tree_in_use(c, k->kind, k->have[i]))
+			drop_layer(c, k->kind, k->have[i]);
 	catalog_collect(c);
 	free(k->have);
 	free(k);
@@ -592,17 +625,25 @@ static void on_layers(void *arg, const struct msg_layers *m)
 	for (uint32_t i = 0; i < m->count; i++)
 		str_copy(k->have[k->count++], UPLOAD_HEX, m->sha256[i]);
 	if (!m->more || m->count == 0 ||
-	    link_layer_list(k->catalog->link, MSG_KIND_CODE, k->have[k->count - 1], on_layers, k) != LINK_OK)
+	    link_layer_list(k->catalog->link, k->kind, k->have[k->count - 1], on_layers, k) != LINK_OK)
 		check_end(k);
+}
+
+static void check_kind(struct catalog *c, enum msg_layer_kind kind)
+{
+	struct check *k = calloc(1, sizeof(*k));
+	if (k) {
+		k->catalog = c;
+		k->kind = kind;
+	}
+	if (k && link_layer_list(c->link, kind, "", on_layers, k) == LINK_OK)
+		return;
+	log_err("layers could not be compared with keeper's: %s", k ? "too many requests in flight" : "out of memory");
+	free(k);
 }
 
 void catalog_check_layers(struct catalog *c)
 {
-	struct check *k = calloc(1, sizeof(*k));
-	if (k)
-		k->catalog = c;
-	if (k && link_layer_list(c->link, MSG_KIND_CODE, "", on_layers, k) == LINK_OK)
-		return;
-	log_err("layers could not be compared with keeper's: %s", k ? "too many requests in flight" : "out of memory");
-	free(k);
+	for (int kind = 0; kind < MSG_KIND_MAX; kind++)
+		check_kind(c, (enum msg_layer_kind)kind);
 }

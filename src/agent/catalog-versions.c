@@ -457,6 +457,8 @@ static struct catalog_function *copy_state(struct catalog *c, const struct catal
 	v->revision = f->revision;
 	v->number = number;
 	snprintf(v->version, sizeof(v->version), "%" PRIu64, number);
+	for (size_t i = 0; i < f->nlayers; i++)
+		v->layer[v->nlayers++] = catalog_layer_ref(f->layer[i]);
 	return v;
 }
 

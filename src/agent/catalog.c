@@ -26,9 +26,11 @@ void catalog_function_unref(struct catalog_function *f)
 {
 	if (!f || --f->refs > 0)
 		return;
+	for (size_t i = 0; i < f->nlayers; i++)
+		catalog_layer_unref(f->layer[i]);
 	if (f->catalog) {
 		LIST_REMOVE(f, entry);
-		catalog_blob_unref(f->catalog, f->blob);
+		catalog_blob_unref(f->catalog, f->blob, MSG_KIND_CODE);
 	}
 	function_fini(&f->f);
 	free(f);
@@ -42,7 +44,7 @@ struct catalog_function *catalog_state_new(struct catalog *c, struct blob *b)
 	f->refs = 1;
 	f->catalog = c;
 	f->blob = b;
-	b->refs++;
+	b->tree[MSG_KIND_CODE].refs++;
 	LIST_INSERT_HEAD(&c->states, f, entry);
 	str_copy(f->tenant, sizeof(f->tenant), b->tenant);
 	str_copy(f->digest, sizeof(f->digest), b->digest);
@@ -182,14 +184,15 @@ bool catalog_is_deleting(struct catalog *c, const struct entry *e)
 	return false;
 }
 
-static void change_end(struct change *ch, const struct catalog_result *r)
+void catalog_change_end(struct change *ch, const struct catalog_result *r)
 {
 	struct catalog *c = ch->catalog;
 	TAILQ_REMOVE(&c->changes, ch, entry);
 	if (ch->fn)
 		ch->fn(ch->arg, r);
 	if (ch->blob)
-		catalog_blob_unref(c, ch->blob);
+		catalog_blob_unref(c, ch->blob, ch->tree);
+	catalog_layer_unref(ch->layer);
 	catalog_function_unref(ch->old);
 	catalog_function_unref(ch->next);
 	if (ch->made)
@@ -205,7 +208,7 @@ void change_fail(struct change *ch, enum api_code code, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(r.message, sizeof(r.message), fmt, ap);
 	va_end(ap);
-	change_end(ch, &r);
+	catalog_change_end(ch, &r);
 }
 
 int catalog_bind_state(sqlite3_stmt *s, const struct catalog_function *f, const char *config)
@@ -247,6 +250,8 @@ static int delete_rows(sqlite3 *db, const struct catalog_function *f)
 static int write_row(struct writer_job *job, sqlite3 *db)
 {
 	struct change *ch = (struct change *)job;
+	if (ch->kind == CHANGE_LAYER)
+		return catalog_layer_write(ch, db);
 	if (ch->kind != CHANGE_UPDATE) { /* before a create: what a function left that was not served for want of its bundle */
 		int r = delete_rows(db, ch->next ? ch->next : ch->old);
 		if (r < 0 || ch->kind == CHANGE_DELETE)
@@ -267,10 +272,12 @@ static void row_written(struct writer_job *job, int result)
 	struct catalog *c = ch->catalog;
 	const struct catalog_function *f = ch->next ? ch->next : ch->old;
 	if (result < 0) {
-		change_fail(ch, result == -ENOSPC ? API_STORAGE_FULL : API_INTERNAL, "store function '%s': %s", f->f.name,
-			    strerror(-result));
+		change_fail(ch, result == -ENOSPC ? API_STORAGE_FULL : API_INTERNAL, "store %s '%s': %s", f ? "function" : "layer",
+			    f ? f->f.name : ch->layer->name, strerror(-result));
 		return;
 	}
+	if (!f)
+		return catalog_layer_written(ch);
 	struct entry *e = ch->kind == CHANGE_CREATE ? NULL : catalog_entry(c, f->tenant, f->f.name);
 	if (ch->kind == CHANGE_CREATE) {
 		table_insert(c, take_ptr(ch->made));
@@ -281,33 +288,43 @@ static void row_written(struct writer_job *job, int result)
 		e->latest = catalog_function_ref(ch->next);
 	}
 	struct catalog_result r = { .code = API_CODE_MAX, .function = ch->next };
-	change_end(ch, &r);
+	catalog_change_end(ch, &r);
 }
 
 void change_commit(struct change *ch)
 {
 	if (ch->kind == CHANGE_RESTORE) {
 		struct catalog_result r = { .code = API_CODE_MAX };
-		change_end(ch, &r);
+		catalog_change_end(ch, &r);
 		return;
 	}
+	if (ch->kind == CHANGE_LAYER)
+		catalog_layer_number(ch);
 	ch->job = (struct writer_job){ .db = WRITER_STATE, .run = write_row, .done = row_written };
 	if (writer_submit(ch->catalog->writer, &ch->job) == WRITER_E_FULL)
 		change_fail(ch, API_RESOURCE_THROTTLED, "the database has %d writes waiting; try again", WRITER_QUEUE_MAX);
 }
 
-static struct change *change_new(struct catalog *c, enum change_kind kind, struct catalog_function *old, catalog_fn *fn,
-				 void *arg)
+struct change *catalog_change_new(struct catalog *c, enum change_kind kind, catalog_fn *fn, void *arg)
 {
 	struct change *ch = calloc(1, sizeof(*ch));
 	if (!ch)
 		return NULL;
 	ch->catalog = c;
 	ch->kind = kind;
-	ch->old = old ? catalog_function_ref(old) : NULL;
+	ch->tree = MSG_KIND_CODE;
 	ch->fn = fn;
 	ch->arg = arg;
 	TAILQ_INSERT_TAIL(&c->changes, ch, entry);
+	return ch;
+}
+
+static struct change *change_new(struct catalog *c, enum change_kind kind, struct catalog_function *old, catalog_fn *fn,
+				 void *arg)
+{
+	struct change *ch = catalog_change_new(c, kind, fn, arg);
+	if (ch && old)
+		ch->old = catalog_function_ref(old);
 	return ch;
 }
 
@@ -322,13 +339,14 @@ void catalog_fail(catalog_fn *fn, void *arg, enum api_code code, const char *fmt
 }
 
 /* The new state of a function, with its row's text. Takes *f over on success. */
-static int fill_next(struct change *ch, struct function *f)
+static enum api_code fill_next(struct change *ch, struct function *f, struct err *err)
 {
+	err_set(err, ENOMEM, "store function '%s'", f->name);
 	autojson json_t *config = function_to_json(f);
 	ch->config = config ? json_dumps(config, JSON_COMPACT) : NULL;
 	struct catalog_function *n = ch->next = ch->config ? catalog_state_new(ch->catalog, ch->blob) : NULL;
 	if (!n || str_uuid(n->id) < 0)
-		return -ENOMEM;
+		return API_INTERNAL;
 	n->created_ms = n->modified_ms = clock_real_ms();
 	n->revision = 1;
 	if (ch->old) {
@@ -338,12 +356,12 @@ static int fill_next(struct change *ch, struct function *f)
 	} else {
 		ch->made = entry_new(n);
 		if (!ch->made)
-			return -ENOMEM;
+			return API_INTERNAL;
 		catalog_function_ref(n);
 	}
 	n->f = *f;
 	function_init(f); /* what it pointed to is the snapshot's now */
-	return 0;
+	return catalog_take_layers(ch->catalog, n, ch->old, err);
 }
 
 static void tenant_known(void *arg, const struct msg_tenant_added *m)
@@ -355,21 +373,27 @@ static void tenant_known(void *arg, const struct msg_tenant_added *m)
 		catalog_want_layer(ch);
 }
 
+void catalog_change_begin(struct change *ch)
+{
+	if (link_tenant_add(ch->catalog->link, ch->blob->tenant, tenant_known, ch) != LINK_OK)
+		change_fail(ch, API_RESOURCE_THROTTLED, "keeper has %d requests in flight; try again", LINK_REQUESTS_MAX);
+}
+
 static void change_begin(struct change *ch, const char *tenant, struct function *f, const char *digest)
 {
 	struct catalog *c = ch->catalog;
+	struct err err = ERR_INIT;
 	ch->blob = catalog_blob(c, tenant, digest);
 	if (!ch->blob) {
 		change_fail(ch, API_BLOB_NOT_FOUND, "no bundle sha256:%s was put to /blobs by this tenant", digest);
 		return;
 	}
-	ch->blob->refs++;
-	if (fill_next(ch, f) < 0) {
-		change_fail(ch, API_INTERNAL, "store function '%s': out of memory", f->name);
-		return;
-	}
-	if (link_tenant_add(c->link, tenant, tenant_known, ch) != LINK_OK)
-		change_fail(ch, API_RESOURCE_THROTTLED, "keeper has %d requests in flight; try again", LINK_REQUESTS_MAX);
+	ch->blob->tree[MSG_KIND_CODE].refs++;
+	enum api_code code = fill_next(ch, f, &err);
+	if (code != API_CODE_MAX)
+		change_fail(ch, code, "%s", err.text);
+	else
+		catalog_change_begin(ch);
 }
 
 void catalog_create(struct catalog *c, const char *tenant, struct function *f, const char *digest, catalog_fn *fn,
@@ -445,6 +469,11 @@ int catalog_read_state(struct catalog *c, sqlite3_stmt *s, struct catalog_functi
 	f->created_ms = sqlite3_column_int64(s, 7);
 	f->modified_ms = sqlite3_column_int64(s, 8);
 	f->revision = (uint64_t)sqlite3_column_int64(s, 9);
+	if (catalog_take_layers(c, f, NULL, err) != API_CODE_MAX) { /* as without its bundle */
+		log_err("tenant=%s function=%s is not served: %s; deploy it again", tenant, name, err->text);
+		catalog_function_unref(f);
+		return 0;
+	}
 	*ret = f;
 	return 0;
 }
@@ -506,6 +535,8 @@ int catalog_new(struct catalog **ret, struct event_base *base, const struct conf
 	if (r == 0 && (r = catalog_clear_blobs(c)) < 0)
 		err_set(err, -r, "remove bundles that nothing names from %s", path);
 	if (r == 0)
+		r = catalog_load_layers(c, err);
+	if (r == 0)
 		r = load_functions(c, err);
 	const struct timeval period = { .tv_sec = 2 };
 	c->sweep = event_new(base, -1, EV_PERSIST, on_sweep, c);
@@ -522,6 +553,7 @@ int catalog_new(struct catalog **ret, struct event_base *base, const struct conf
 void catalog_connect(struct catalog *c, struct link *link)
 {
 	c->link = link;
+	catalog_prune_layers(c);
 	catalog_check_layers(c); /* tenants are in keeper's own table: it wrote each down before a function of it was stored */
 }
 
@@ -538,6 +570,7 @@ struct catalog *catalog_free(struct catalog *c)
 	for (size_t i = 0; i < c->count; i++)
 		catalog_entry_free(c->functions[i]);
 	free(c->functions);
+	catalog_free_layers(c);
 	struct catalog_function *f;
 	while ((f = LIST_FIRST(&c->states))) { /* whose holders end after us */
 		LIST_REMOVE(f, entry);

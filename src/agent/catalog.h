@@ -1,6 +1,7 @@
 /*
  * catalog - what is deployed: functions with their versions and aliases, the
- * code bundles they were made from, and which of those are unpacked.
+ * layers they show at /opt, the code bundles that both were made from, and
+ * which of those are unpacked.
  *
  * Everything is held in memory and is a copy of the database: reads never
  * wait. A change goes: name reserved, tenant known to keeper, layer unpacked,
@@ -12,6 +13,9 @@
  * its own. A bundle that no state of a function names any more, deployed or
  * still held by a call, is removed with its layer; one that was uploaded and
  * never named, after CATALOG_BLOB_GRACE_MS.
+ *
+ * A layer is a bundle under a name and a number; it never changes, and a state
+ * of a function that has it keeps it, also when it was deleted meanwhile.
  *
  * A version is a copy of a function's state under a number that never comes
  * twice; an alias names one, and may give shares of its calls to others.
@@ -43,6 +47,24 @@ enum {
 	CATALOG_WEIGHTS_MAX = 8,          /* additional versions of one alias */
 	CATALOG_WEIGHT_ONE = 1000000,     /* weights are millionths */
 	CATALOG_CONCURRENCY_MAX = 1000000,
+	CATALOG_LICENSE_MAX = 256,
+};
+
+/* One version of a layer. */
+struct catalog_layer {
+	unsigned refs;
+	struct catalog *catalog;          /* NULL: the catalog has ended */
+	struct blob *blob;
+	LIST_ENTRY(catalog_layer) entry;
+	char tenant[CATALOG_NAME_SIZE], name[CATALOG_NAME_SIZE];
+	uint64_t version;
+	char digest[UPLOAD_HEX];
+	char checksum[UPLOAD_CHECKSUM];
+	uint64_t code_size;
+	char note[CATALOG_NOTE_MAX + 1], license[CATALOG_LICENSE_MAX + 1];
+	char *runtimes;                   /* compatibleRuntime: the text of a JSON array */
+	int64_t created_ms;
+	bool deleted;
 };
 
 /*
@@ -66,6 +88,8 @@ struct catalog_function {
 	char version[CATALOG_VERSION_SIZE];
 	char note[CATALOG_NOTE_MAX + 1]; /* the version's description */
 	int64_t published_ms;
+	struct catalog_layer *layer[FUNCTION_LAYERS_MAX]; /* of f.layers, in that order: referenced */
+	size_t nlayers;
 };
 struct catalog_function *catalog_function_ref(struct catalog_function *f);
 void catalog_function_unref(struct catalog_function *f);
@@ -90,6 +114,7 @@ struct catalog_result {
 	char message[CATALOG_MESSAGE_MAX];
 	struct catalog_function *function; /* borrowed, like the other; NULL where it is about none */
 	const struct catalog_alias *alias;
+	const struct catalog_layer *layer;
 };
 typedef void catalog_fn(void *arg, const struct catalog_result *r); /* exactly once, from the loop or from inside the call */
 
@@ -158,6 +183,24 @@ void catalog_delete_alias(struct catalog *c, const struct catalog_function *f, c
 /* Calls of the function (all versions) at once; -1: no limit of its own. */
 int64_t catalog_concurrency(struct catalog *c, const struct catalog_function *f);
 void catalog_set_concurrency(struct catalog *c, const struct catalog_function *f, int64_t calls, catalog_fn *fn, void *arg);
+
+/* ---- layers (catalog-layers.c) --------------------------------------------- */
+
+struct catalog_layer_wish {
+	const char *name, *digest, *note, *license, *runtimes; /* none NULL; lengths were checked */
+};
+/* A new version. Its bundle must be put before. */
+void catalog_create_layer(struct catalog *c, const char *tenant, const struct catalog_layer_wish *w, catalog_fn *fn, void *arg);
+/* NULL when there is none. Borrowed. */
+struct catalog_layer *catalog_find_layer(struct catalog *c, const char *tenant, const char *name, uint64_t version);
+/* The latest of each name; as catalog_list(). */
+size_t catalog_list_layers(struct catalog *c, const char *tenant, const char *prefix, const char *from, size_t limit,
+			   struct catalog_layer **out, const char **more);
+/* Upwards from version `from`; *more is the number that comes next, or 0. */
+size_t catalog_list_layer_versions(struct catalog *c, const char *tenant, const char *name, uint64_t from, size_t limit,
+				   struct catalog_layer **out, uint64_t *more);
+/* Nobody can name it from then on; those that have it keep it. */
+void catalog_delete_layer(struct catalog *c, struct catalog_layer *l, catalog_fn *fn, void *arg);
 
 /* Store a finished upload (taken over). */
 void catalog_put_blob(struct catalog *c, const char *tenant, struct upload *u, const struct upload_result *digest,

@@ -55,6 +55,10 @@ static json_t *function_object(const struct catalog_function *f)
 	json_object_set_new(o, "createdTime", gate_time(f->created_ms));
 	json_object_set_new(o, "lastModifiedTime", gate_time(f->modified_ms));
 	json_object_set_new(o, "instanceIsolationMode", json_string("REQUEST_EXCLUSIVE"));
+	json_t *layers = json_array();
+	for (size_t i = 0; i < f->nlayers; i++)
+		json_array_append_new(layers, json_pack("{s:o, s:I}", "arn", gate_layer_arn(f->layer[i]), "size", (json_int_t)f->layer[i]->code_size));
+	json_object_set_new(o, "layers", layers);
 	return o;
 }
 
@@ -217,11 +221,7 @@ static bool within_limits(struct deploy *d)
 		d->refused = API_INVALID_ARGUMENT;
 		return false;
 	}
-	if (f->nlayers == 0)
-		return true;
-	err_set(&d->err, 0, "layers: this node does not serve layers yet; put their files into the code");
-	d->refused = API_NOT_IMPLEMENTED;
-	return false;
+	return true;
 }
 
 /* The object into d->f; false when it was refused. */
@@ -249,15 +249,6 @@ static bool read_function(struct deploy *d, const struct body *b)
 	return r == 0 && within_limits(d);
 }
 
-static void write_zip(struct deploy *d, const struct buf *zip)
-{
-	d->stored = upload_new(&d->upload, d->blob_dir, d->max_zip, &d->err);
-	if (d->stored == 0)
-		d->stored = upload_write(d->upload, zip->data, zip->len);
-	if (d->stored == 0)
-		d->stored = upload_finish(d->upload, &d->code);
-}
-
 /* In the worker's thread. */
 static void read_body(struct worker_job *job)
 {
@@ -270,7 +261,7 @@ static void read_body(struct worker_job *job)
 		return;
 	}
 	if (read_function(d, &b) && b.has_zip)
-		write_zip(d, &b.zip);
+		d->stored = upload_whole(&d->upload, d->blob_dir, d->max_zip, &b.zip, &d->code, &d->err);
 	body_fini(&b);
 }
 

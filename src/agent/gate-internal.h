@@ -26,6 +26,7 @@
 #include "base/buf.h"
 
 struct catalog_function;
+struct catalog_layer;
 struct curl_slist;
 struct exchange;
 struct passed;
@@ -234,6 +235,7 @@ bool gate_precondition(struct exchange *x, const char *what, const char *name, c
 enum { GATE_ETAG_SIZE = 64, GATE_PAGE_DEFAULT = 20, GATE_PAGE_MAX = 100 };
 bool gate_page_limit(struct exchange *x, uint64_t *ret);     /* ?limit=, or answers */
 json_t *gate_time(int64_t ms);
+json_t *gate_layer_arn(const struct catalog_layer *l);       /* gate-layers.c */
 
 typedef void gate_handler(struct exchange *x);
 gate_handler gate_create, gate_list, gate_get, gate_update, gate_delete, gate_get_code, gate_put_blob, gate_get_blob;
@@ -241,6 +243,7 @@ gate_handler gate_put_blob_begin;
 gate_handler gate_publish, gate_list_versions, gate_delete_version;
 gate_handler gate_create_alias, gate_list_aliases, gate_get_alias, gate_update_alias, gate_delete_alias;
 gate_handler gate_put_concurrency, gate_get_concurrency, gate_list_concurrency, gate_delete_concurrency;
+gate_handler gate_create_layer, gate_list_layers, gate_list_layer_versions, gate_get_layer, gate_get_layer_by_arn, gate_delete_layer;
 gate_handler gate_invoke_begin, gate_invoke, gate_proxy_begin;
 gate_handler gate_capacity, gate_events, gate_drain_get, gate_drain_put, gate_drain_delete, gate_instances;
 gate_handler gate_healthz, gate_metrics, gate_usage, gate_logs, gate_node_info, gate_doctor;

@@ -10,6 +10,8 @@ static const char *const configs_query[] = { "functionName", "limit", "nextToken
 static const char *const qualified_query[] = { "qualifier", NULL };
 static const char *const invoke_query[] = { "qualifier", NULL };
 static const char *const lambda_query[] = { "Qualifier", NULL };
+static const char *const layers_query[] = { "limit", "prefix", "nextToken", "public", "official", NULL };
+static const char *const layer_versions_query[] = { "limit", "startVersion", NULL };
 static const char *const usage_query[] = { "tenant", "functionName", "requestId", "from", "to", "limit", "nextToken", NULL };
 static const char *const events_query[] = { "cursor", "limit", "wait", NULL };
 static const char *const instances_query[] = { "limit", "qualifier", "withAllActive", NULL };
@@ -17,6 +19,7 @@ static const char *const logs_query[] = { "requestId", "functionName", "from", "
 static const char *const grants_query[] = { "function", NULL };
 
 #define API_ROOT "/2023-03-30/functions"
+#define LAYERS "/2023-03-30/layers"
 
 /* The whole API, in the order of fcnode-api(7). */
 static const struct route routes[] = {
@@ -41,6 +44,12 @@ static const struct route routes[] = {
 	{ "DELETE", API_ROOT "/{}/concurrency", BODY_NONE, no_query, NULL, gate_delete_concurrency, PERMISSION_DELETE_CONCURRENCY },
 	{ "GET", "/2023-03-30/concurrency-configs", BODY_NONE, configs_query, NULL, gate_list_concurrency, PERMISSION_LIST_CONCURRENCY },
 	{ "GET", API_ROOT "/{}/instances", BODY_NONE, instances_query, NULL, gate_instances, PERMISSION_LIST_INSTANCES },
+	{ "GET", LAYERS, BODY_NONE, layers_query, NULL, gate_list_layers, PERMISSION_LIST_LAYERS },
+	{ "POST", LAYERS "/{}/versions", BODY_JSON, no_query, NULL, gate_create_layer, PERMISSION_CREATE_LAYER },
+	{ "GET", LAYERS "/{}/versions", BODY_NONE, layer_versions_query, NULL, gate_list_layer_versions, PERMISSION_LIST_LAYER_VERSIONS },
+	{ "GET", LAYERS "/{}/versions/{}", BODY_NONE, no_query, NULL, gate_get_layer, PERMISSION_GET_LAYER },
+	{ "DELETE", LAYERS "/{}/versions/{}", BODY_NONE, no_query, NULL, gate_delete_layer, PERMISSION_DELETE_LAYER },
+	{ "GET", "/2023-03-30/layerarn/{}", BODY_NONE, no_query, NULL, gate_get_layer_by_arn, PERMISSION_GET_LAYER },
 	{ "PUT", "/blobs/{}", BODY_UPLOAD, no_query, gate_put_blob_begin, gate_put_blob, PERMISSION_PUT_BLOB },
 	{ "GET", "/blobs/{}", BODY_NONE, no_query, NULL, gate_get_blob, PERMISSION_GET_BLOB },
 	{ "GET", "/healthz", BODY_NONE, no_query, NULL, gate_healthz, PERMISSION_NONE },

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/str.h"
+
 static int hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
@@ -48,7 +50,8 @@ static int add_segment(struct http_target *t, const char *from, size_t len, char
 	const char *text = *to;
 	if (decode(from, len, false, to) < 0)
 		return err_set(err, 0, "part %zu of the path is not percent-encoded text", t->segments + 1);
-	if (strcmp(text, ".") == 0 || strcmp(text, "..") == 0 || strchr(text, '/'))
+	bool slash = strchr(text, '/') && !str_starts(text, "acs:"); /* of names only an ARN has any */
+	if (strcmp(text, ".") == 0 || strcmp(text, "..") == 0 || slash)
 		return err_set(err, 0, "part %zu of the path is \".\", \"..\" or holds a \"/\"", t->segments + 1);
 	t->segment[t->segments++] = text;
 	return 0;

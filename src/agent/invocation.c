@@ -336,11 +336,21 @@ static int payload_memfd(struct invocation *i, struct err *err)
 	return fd < 0 ? err_set(err, -fd, "make the payload's memory file") : fd;
 }
 
+/* Two layers may have the same content, and an overlay has no place for one directory twice. */
+static void add_layer(struct instance_wish *w, const char *digest)
+{
+	_Static_assert((int)FUNCTION_LAYERS_MAX <= (int)MSG_LAYERS_MAX, "room for a function's layers");
+	for (size_t i = 0; i < w->layers; i++)
+		if (strcmp(w->layer[i], digest) == 0)
+			return;
+	w->layer[w->layers++] = digest;
+}
+
 static int ask_for_sandbox(struct invocation *i, int payload_fd)
 {
 	const struct config *c = i->table->env.config;
 	const struct function *f = &i->function->f;
-	const struct instance_wish w = {
+	struct instance_wish w = {
 		.tenant = i->function->tenant, .function = f->name, .instance = i->instance_id,
 		.runtime = function_runtime_name(f->runtime), .image = config_runtime_image(c, function_runtime_name(f->runtime)),
 		.code = i->function->digest,
@@ -348,6 +358,8 @@ static int ask_for_sandbox(struct invocation *i, int payload_fd)
 		.cpu_milli = cpu_limit(i), .pids = c->default_pids,
 		.tmp_bytes = (uint64_t)f->disk_mb << 20, .network = MSG_NETWORK_NONE, .payload_fd = payload_fd,
 	};
+	for (size_t k = 0; k < i->function->nlayers; k++)
+		add_layer(&w, i->function->layer[k]->digest);
 	return instance_start(i->table->instances, &w, &instance_cb, i, &i->ref);
 }
 

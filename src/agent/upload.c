@@ -89,6 +89,14 @@ int upload_finish(struct upload *u, struct upload_result *ret)
 	return 0;
 }
 
+int upload_whole(struct upload **ret, int dir_fd, uint64_t max_bytes, const struct buf *data, struct upload_result *result, struct err *err)
+{
+	int r = upload_new(ret, dir_fd, max_bytes, err);
+	if (r == 0)
+		r = upload_write(*ret, data->data, data->len);
+	return r < 0 ? r : upload_finish(*ret, result);
+}
+
 int upload_keep(struct upload *u, const char *name)
 {
 	if (fsync(u->fd) < 0 || renameat(u->dir_fd, u->name, u->dir_fd, name) < 0)

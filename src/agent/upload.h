@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 
 struct upload;
@@ -33,6 +34,9 @@ int upload_write(struct upload *u, const void *data, size_t len);
 
 /* No more bytes: the digests. */
 int upload_finish(struct upload *u, struct upload_result *ret);
+
+/* All of it at once: new, write and finish. The error of the first that fails. */
+int upload_whole(struct upload **ret, int dir_fd, uint64_t max_bytes, const struct buf *data, struct upload_result *result, struct err *err);
 
 /* After upload_finish(); blocks on the disk (for the writer thread): fsync and give it the name. */
 int upload_keep(struct upload *u, const char *name);

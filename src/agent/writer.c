@@ -65,6 +65,18 @@ static const char state_versions[] =
 	" modified_ms INTEGER NOT NULL, revision INTEGER NOT NULL, PRIMARY KEY(tenant, name, alias)) STRICT, WITHOUT ROWID;"
 	"PRAGMA user_version = 2;";
 
+/* From 2 to 3: layers by name and version. A deleted one stays while a function has it. */
+static const char state_layers[] =
+	"ALTER TABLE blobs ADD COLUMN opt_bytes INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE blobs ADD COLUMN opt_files INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE blobs ADD COLUMN opt_unpacked INTEGER NOT NULL DEFAULT 0;"
+	"CREATE TABLE layer_names(tenant TEXT NOT NULL, name TEXT NOT NULL, last_version INTEGER NOT NULL,"
+	" PRIMARY KEY(tenant, name)) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE layers(tenant TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, digest TEXT NOT NULL,"
+	" note TEXT NOT NULL, license TEXT NOT NULL, runtimes TEXT NOT NULL, created_ms INTEGER NOT NULL,"
+	" deleted INTEGER NOT NULL, PRIMARY KEY(tenant, name, version)) STRICT, WITHOUT ROWID;"
+	"PRAGMA user_version = 3;";
+
 static const char logs_schema[] =
 	"CREATE TABLE logs(seq INTEGER PRIMARY KEY AUTOINCREMENT, request_id TEXT NOT NULL UNIQUE,"
 	" tenant TEXT NOT NULL, function TEXT NOT NULL, start_ms INTEGER NOT NULL, dropped INTEGER NOT NULL,"
@@ -83,7 +95,7 @@ static const struct {
 	const char *check; /* reads it all; what fails it is set aside. NULL: a damaged one is for people to decide */
 } databases[] = {
 	[WRITER_STATE] = { "state.db", "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
-			   { state_schema, state_versions }, NULL },
+			   { state_schema, state_versions, state_layers }, NULL },
 	/* NORMAL: a power loss takes the last texts, not the whole file; no fsync but at a checkpoint */
 	[WRITER_LOGS] = { "logs.db",
 			  "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;",

@@ -3,6 +3,8 @@
 #include <ctype.h>
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -270,16 +272,49 @@ static int set_env(struct function *f, json_t *object, struct err *err)
 
 static bool is_blob(const char *name) { return str_starts(name, "sha256:") && str_is_hex(name + 7, 64); }
 
-static void layers_free(char **layers, size_t n)
+/* The part of *p up to c or the end into out; *p moves behind it. */
+static bool take_part(const char **p, char c, char *out, size_t size)
 {
-	for (size_t i = 0; i < n; i++)
-		free(layers[i]);
-	free(layers);
+	size_t n = strcspn(*p, (const char[]){ c, '\0' });
+	if (n >= size || (*p)[n] != c)
+		return false;
+	memcpy(out, *p, n);
+	out[n] = '\0';
+	*p += n + 1;
+	return true;
+}
+
+int function_layer_parse(const char *arn, const char *where, struct function_layer *ret, struct err *err)
+{
+	struct function_layer l = { .version = 0 };
+	char region[16], word[16];
+	const char *p = arn;
+	bool ok = str_starts(p, "acs:fc:");
+	p += ok ? 7 : 0;
+	ok = ok && take_part(&p, ':', region, sizeof(region)) && take_part(&p, ':', l.account, sizeof(l.account)) &&
+	     take_part(&p, '/', word, sizeof(word)) && strcmp(word, "layers") == 0 && take_part(&p, '/', l.name, sizeof(l.name)) &&
+	     take_part(&p, '/', word, sizeof(word)) && strcmp(word, "versions") == 0 && str_to_u64(p, &l.version) == 0 && l.version > 0 &&
+	     str_is_name(l.name, FUNCTION_NAME_MAX) && (!*l.account || str_is_name(l.account, FUNCTION_NAME_MAX)) && l.version <= INT64_MAX;
+	if (!ok) {
+		err_set(err, 0, "%s: %.160s names no version of a layer", where, *arn ? arn : "\"\"");
+		return err_hint(err, "acs:fc:%s:ACCOUNT:layers/NAME/versions/NUMBER, as layerVersionArn gives it", FUNCTION_REGION);
+	}
+	if (*region && strcmp(region, FUNCTION_REGION) != 0) {
+		err_set(err, 0, "%s: %.160s is of region %s", where, arn, region);
+		return err_hint(err, "this node's is %s; an empty one is it too", FUNCTION_REGION);
+	}
+	*ret = l;
+	return 0;
+}
+
+void function_layer_arn(const struct function_layer *l, char out[FUNCTION_LAYER_ARN_SIZE])
+{
+	snprintf(out, FUNCTION_LAYER_ARN_SIZE, "acs:fc:%s:%s:layers/%s/versions/%" PRIu64, FUNCTION_REGION, l->account, l->name, l->version);
 }
 
 static int set_layers(struct function *f, json_t *array, struct err *err)
 {
-	layers_free(f->layers, f->nlayers);
+	free(f->layers);
 	f->layers = NULL;
 	f->nlayers = 0;
 
@@ -290,16 +325,18 @@ static int set_layers(struct function *f, json_t *array, struct err *err)
 	if (n && !f->layers)
 		return err_set(err, ENOMEM, "layers");
 	for (size_t i = 0; i < n; i++) {
-		const char *name = json_string_value(json_array_get(array, i));
-		if (!name)
-			return err_set(err, 0, "layers[%zu]: must be a string", i);
-		if (!is_blob(name)) {
-			err_set(err, 0, "layers[%zu]: %.80s: layers by name and version are not served yet", i, name);
-			return err_hint(err, "name the blob: sha256: and 64 hex digits");
-		}
-		f->layers[i] = strdup(name);
-		if (!f->layers[i])
-			return err_set(err, ENOMEM, "layers");
+		char where[32];
+		const json_t *v = json_array_get(array, i);
+		const char *arn = json_string_value(v);
+		snprintf(where, sizeof(where), "layers[%zu]", i);
+		if (!arn || strlen(arn) != json_string_length(v))
+			return err_set(err, 0, "%s: must be a string", where);
+		int r = function_layer_parse(arn, where, &f->layers[i], err);
+		if (r < 0)
+			return r;
+		for (size_t k = 0; k < i; k++)
+			if (strcmp(f->layers[k].name, f->layers[i].name) == 0)
+				return err_set(err, 0, "%s: layer %s is named twice", where, f->layers[i].name);
 		f->nlayers++;
 	}
 	return 0;
@@ -571,7 +608,7 @@ void function_fini(struct function *f)
 	free(f->pre_stop);
 	words_free(f->command, f->ncommand);
 	env_free(f->env, f->nenv);
-	layers_free(f->layers, f->nlayers);
+	free(f->layers);
 	memset(f, 0, sizeof(*f));
 }
 
@@ -669,8 +706,11 @@ static int put_lists(const struct function *f, json_t *o)
 		r = json_object_set_new(env, f->env[i].name, json_string(f->env[i].value));
 	json_t *layers = json_array();
 	r |= json_object_set_new(o, "layers", layers);
-	for (size_t i = 0; i < f->nlayers && r == 0; i++)
-		r = json_array_append_new(layers, json_string(f->layers[i]));
+	for (size_t i = 0; i < f->nlayers && r == 0; i++) {
+		char arn[FUNCTION_LAYER_ARN_SIZE];
+		function_layer_arn(&f->layers[i], arn);
+		r = json_array_append_new(layers, json_string(arn));
+	}
 	return r;
 }
 

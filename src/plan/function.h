@@ -37,7 +37,6 @@ enum {
 	FUNCTION_ENV_MAX = 128,            /* variables */
 	FUNCTION_ENV_BYTES_MAX = 4096,     /* names and values in all */
 	FUNCTION_LAYERS_MAX = 5,
-	FUNCTION_LAYER_NAME_LEN = 71,      /* "sha256:" and 64 hex digits */
 	FUNCTION_MEMORY_MB_MIN = 64, FUNCTION_MEMORY_MB_MAX = 65536, FUNCTION_MEMORY_MB = 512,
 	FUNCTION_CPU_MILLI_MIN = 50, FUNCTION_CPU_MILLI_MAX = 64000,
 	FUNCTION_DISK_MB_MIN = 1, FUNCTION_DISK_MB_MAX = 65536, FUNCTION_DISK_MB = 512,
@@ -55,6 +54,18 @@ enum {
 struct function_env {
 	char *name, *value;
 };
+
+/* A version of a layer, as functions name it. */
+struct function_layer {
+	char account[FUNCTION_NAME_MAX + 1]; /* "": the function's own */
+	char name[FUNCTION_NAME_MAX + 1];
+	uint64_t version;
+};
+
+/* "acs:fc:REGION:ACCOUNT:layers/NAME/versions/NUMBER"; region and account may be empty. 0, or -EINVAL with err, beginning with `where`. */
+int function_layer_parse(const char *arn, const char *where, struct function_layer *ret, struct err *err);
+enum { FUNCTION_LAYER_ARN_SIZE = 200 };
+void function_layer_arn(const struct function_layer *l, char out[FUNCTION_LAYER_ARN_SIZE]);
 
 struct function {
 	char *name;                        /* never NULL after a successful create */
@@ -75,7 +86,7 @@ struct function {
 	uint32_t pre_stop_timeout_s;
 	struct function_env *env;
 	size_t nenv;
-	char **layers;                     /* blobs, "sha256:<64 hex>", the first on top */
+	struct function_layer *layers;     /* shown at /opt, the first on top */
 	size_t nlayers;
 };
 

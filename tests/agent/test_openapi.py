@@ -4,6 +4,7 @@ import json
 import os
 import re
 import unittest
+import urllib.parse
 
 from agent import Agent
 
@@ -133,6 +134,16 @@ class Answers(unittest.TestCase):
         ask("GET", "/2023-03-30/concurrency-configs", "/2023-03-30/concurrency-configs")
         ask("DELETE", F + "f/concurrency", one + "/concurrency")
         ask("GET", F + "f/instances", one + "/instances")
+        layer = "/2023-03-30/layers/{layerName}/versions"
+        made = ask("POST", "/2023-03-30/layers/l/versions", layer, {"code": {"blob": seed["digest"]}, "compatibleRuntime": ["stdio"],
+                                                                    "description": "d", "license": "MIT"}).json()
+        ask("POST", "/2023-03-30/layers/l/versions", layer, {"code": {"blob": seed["digest"]}})
+        ask("GET", "/2023-03-30/layers", "/2023-03-30/layers")
+        self.assertIn("nextVersion", ask("GET", "/2023-03-30/layers/l/versions?limit=1", layer).json())
+        ask("GET", "/2023-03-30/layers/l/versions/1", layer + "/{version}")
+        ask("GET", "/2023-03-30/layerarn/" + urllib.parse.quote(made["layerVersionArn"], ""), "/2023-03-30/layerarn/{arn}")
+        self.assertEqual(len(ask("PUT", F + "f", one, {"layers": [made["layerVersionArn"]]}).json()["layers"]), 1)
+        ask("DELETE", "/2023-03-30/layers/l/versions/1", layer + "/{version}")
         ask("DELETE", F + "f", one)
         ask("GET", F + "f", one, status=404)
         ask("GET", "/logs?limit=1", "/logs")

@@ -86,7 +86,7 @@ struct fixture {
 static void seed(struct fixture *fx)
 {
 	static const char sql[] =
-		"INSERT INTO blobs VALUES('t', '" DIGEST "', 10, '5', 0, 10, 1, 1);"
+		"INSERT INTO blobs(tenant, digest, size, checksum, created_ms, layer_bytes, layer_files, unpacked) VALUES('t', '" DIGEST "', 10, '5', 0, 10, 1, 1);"
 		"INSERT INTO functions(tenant, name, id, config, digest, code_size, checksum, created_ms, modified_ms, revision)"
 		" VALUES('t', 'f', 'id', '{\"runtime\":\"stdio\",\"functionName\":\"f\"}', '" DIGEST "', 10, '5', 1, 2, 3);";
 	assert_int_equal(sqlite3_exec(writer_connection(fx->writer, WRITER_STATE), sql, NULL, NULL, NULL), SQLITE_OK);

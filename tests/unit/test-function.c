@@ -57,7 +57,7 @@ static const char full[] =
 	"\"memorySize\":128,\"cpu\":0.05,\"diskSize\":1024,\"timeout\":86400,"
 	"\"environmentVariables\":{\"Z\":\"1\",\"_a\":\"\"},\"instanceIsolationMode\":\"REQUEST_EXCLUSIVE\","
 	"\"instanceConcurrency\":1,\"instanceLifecycleConfig\":{\"initializer\":{\"handler\":\"index.init\",\"timeout\":3}},"
-	"\"layers\":[\"sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"],\"internetAccess\":false,"
+	"\"layers\":[\"acs:fc:::layers/libs/versions/3\",\"acs:fc:local:acme:layers/data/versions/12\"],\"internetAccess\":false,"
 	"\"customRuntimeConfig\":{},\"vpcConfig\":null,\"tags\":[],\"role\":\"\",\"idleTimeout\":0,\"disableOndemand\":false,"
 	"\"logConfig\":{}}";
 
@@ -71,7 +71,12 @@ static void test_every_field_and_round_trip(void **state)
 	assert_int_equal(f.nenv, 2);
 	assert_string_equal(f.env[0].name, "Z");
 	assert_string_equal(f.env[1].name, "_a");
-	assert_int_equal(f.nlayers, 1);
+	assert_int_equal(f.nlayers, 2);
+	assert_string_equal(f.layers[0].name, "libs");
+	assert_string_equal(f.layers[0].account, "");
+	assert_int_equal(f.layers[0].version, 3);
+	assert_string_equal(f.layers[1].account, "acme");
+	assert_int_equal(f.layers[1].version, 12);
 	assert_string_equal(f.initializer, "index.init");
 	assert_int_equal(f.initializer_timeout_s, 3);
 
@@ -137,7 +142,13 @@ static void test_refusals(void **state)
 		{ HEAD "\"customRuntimeConfig\":{\"port\":1}}",
 		  "customRuntimeConfig: belongs to the runtimes custom and provided, not to stdio" },
 		{ HEAD "\"layers\":[1]}", "layers[0]: must be a string" },
-		{ HEAD "\"layers\":[\"acs:x\"]}", "layers[0]: acs:x: layers by name and version are not served yet" },
+		{ HEAD "\"layers\":[\"acs:x\"]}", "layers[0]: acs:x names no version of a layer" },
+		{ HEAD "\"layers\":[\"acs:fc:::layers/a/versions/0\"]}", "layers[0]: acs:fc:::layers/a/versions/0 names no version of a layer" },
+		{ HEAD "\"layers\":[\"acs:fc:::layers/a/versions/1x\"]}", "layers[0]: acs:fc:::layers/a/versions/1x names no version of a layer" },
+		{ HEAD "\"layers\":[\"acs:fc:::layers/../versions/1\"]}", "layers[0]: acs:fc:::layers/../versions/1 names no version of a layer" },
+		{ HEAD "\"layers\":[\"acs:fc:::layers/a/versions/1/x\"]}", "layers[0]: acs:fc:::layers/a/versions/1/x names no version of a layer" },
+		{ HEAD "\"layers\":[\"acs:fc:moon::layers/a/versions/1\"]}", "layers[0]: acs:fc:moon::layers/a/versions/1 is of region moon" },
+		{ HEAD "\"layers\":[\"acs:fc:::layers/a/versions/1\",\"acs:fc:::layers/a/versions/2\"]}", "layers[1]: layer a is named twice" },
 		{ HEAD "\"layers\":[\"\",\"\",\"\",\"\",\"\",\"\"]}", "layers: 6 given; at most 5 are allowed" },
 		{ HEAD "\"handler\":\"/bin/sh\"}", "handler: /bin/sh: with runtime stdio it is a path below /code" },
 		{ HEAD "\"handler\":\"a/../../b\"}", "handler: a/../../b: with runtime stdio it is a path below /code" },

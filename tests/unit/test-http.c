@@ -35,7 +35,7 @@ static void test_target_refused(void **state)
 {
 	static const char *const bad[] = {
 		"", "a", "*", "//", "/a//b", "/.", "/a/../b", "/%2e%2e", "/a%2Fb", "/a%00b", "/%", "/%4", "/%zz", "/a\x01", "/x?a=%",
-		"/x?%gg=1", "/x?a=%0a", "/1/2/3/4/5/6/7/8/9",
+		"/x?%gg=1", "/x?a=%0a", "/1/2/3/4/5/6/7/8/9", "/x/acs%2Fb", "/xacs:%2F",
 	};
 	struct http_target t;
 	struct err err = ERR_INIT;
