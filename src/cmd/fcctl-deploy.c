@@ -16,7 +16,7 @@ enum deploy_how { DEPLOY_EITHER, DEPLOY_CREATE, DEPLOY_UPDATE };
 struct deploy_opts {
 	const char *name, *runtime, *handler, *description, *manifest;
 	uint64_t memory, cpu_milli, disk, timeout_ms;
-	struct opt_list env;
+	struct opt_list env, layers;
 	bool help;
 };
 #define AT(field) offsetof(struct deploy_opts, field)
@@ -29,6 +29,7 @@ static const struct opt deploy_options[] = {
 	{ "disk", 0, OPT_BYTES, AT(disk), "SIZE", "size of /tmp (512M)", NULL, 0, 0 },
 	{ "timeout", 0, OPT_MS, AT(timeout_ms), "TIME", "longest run, whole seconds (60s)", NULL, 0, 0 },
 	{ "env", 'e', OPT_LIST, AT(env), "NAME=VALUE", "environment variable; again for more", NULL, 0, 0 },
+	{ "layer", 'l', OPT_LIST, AT(layers), "NAME:N", "show this version of a layer at /opt; again for more, the first on top", NULL, 0, 0 },
 	{ "description", 0, OPT_STR, AT(description), "TEXT", "for people", NULL, 0, 0 },
 	{ "manifest", 0, OPT_STR, AT(manifest), "FILE", "function object to begin with (fcnode.json of a directory)", NULL, 0, 0 },
 	{ "help", 'h', OPT_FLAG, AT(help), NULL, "print this and exit", NULL, 0, 0 },
@@ -77,6 +78,25 @@ static int set_env(json_t *f, const struct opt_list *env, struct err *err)
 	return 0;
 }
 
+/* "NAME:N", or as the API has it. */
+static int set_layers(json_t *f, const struct opt_list *list, struct err *err)
+{
+	json_t *layers = json_array();
+	for (size_t i = 0; i < list->count; i++) {
+		const char *word = list->item[i], *colon = strrchr(word, ':');
+		uint64_t version;
+		if (str_starts(word, "acs:"))
+			json_array_append_new(layers, json_string(word));
+		else if (colon && colon > word && str_to_u64(colon + 1, &version) == 0)
+			json_array_append_new(layers, json_sprintf("acs:fc:::layers/%.*s/versions/%s", (int)(colon - word), word, colon + 1));
+		if (json_array_size(layers) != i + 1) {
+			json_decref(layers);
+			return err_set(err, 0, "--layer %s: must be NAME:VERSION, such as libs:3", word);
+		}
+	}
+	return json_object_set_new(f, "layers", layers);
+}
+
 /* Options over the manifest. */
 static int apply_options(json_t *f, const struct deploy_opts *o, struct err *err)
 {
@@ -93,7 +113,9 @@ static int apply_options(json_t *f, const struct deploy_opts *o, struct err *err
 		r = whole(f, "diskSize", o->disk, 1 << 20, "disk", err);
 	if (r == 0)
 		r = whole(f, "timeout", o->timeout_ms, 1000, "timeout", err);
-	return r == 0 ? set_env(f, &o->env, err) : r;
+	if (r == 0)
+		r = set_env(f, &o->env, err);
+	return r == 0 && o->layers.count ? set_layers(f, &o->layers, err) : r;
 }
 
 /* The last part of the path without its extension: a name for code that brings none. */

@@ -26,6 +26,8 @@ static const struct {
 	{ "versions", fcctl_versions, "list the versions of a function, or delete one" },
 	{ "alias", fcctl_alias, "show, make, move or delete an alias" },
 	{ "aliases", fcctl_aliases, "list the aliases of a function" },
+	{ "layer", fcctl_layer, "store a version of a layer, list its versions, or delete one" },
+	{ "layers", fcctl_layers, "list the layers" },
 	{ "concurrency", fcctl_concurrency, "show or set how many calls of a function may be at once" },
 	{ "instances", fcctl_instances, "list the sandboxes of a function" },
 	{ "logs", fcctl_logs, "print what calls wrote, and follow it" },
