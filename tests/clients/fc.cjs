@@ -95,6 +95,23 @@ async function life() {
 	const instances = await client.listInstances(name, new sdk.ListInstancesRequest({}));
 	assert.deepStrictEqual(instances.body.instances, []);
 
+	const layer = (description) => client.createLayerVersion('sdk-layer', new sdk.CreateLayerVersionRequest({ body: new sdk.CreateLayerVersionInput({
+		description, license: 'MIT', compatibleRuntime: ['python3'], code: new sdk.InputCodeLocation({ zipFile: zips.v1 }) }) }));
+	const layer1 = (await layer('l1')).body, layer2 = (await layer('l2')).body;
+	assert.strictEqual(layer2.version, layer1.version + 1);
+	assert.deepStrictEqual([layer1.layerName, layer1.description, layer1.license, layer1.compatibleRuntime], ['sdk-layer', 'l1', 'MIT', ['python3']]);
+	const versionsOf = await client.listLayerVersions('sdk-layer', new sdk.ListLayerVersionsRequest({ startVersion: '1', limit: 10 }));
+	assert.deepStrictEqual(versionsOf.body.layers.map((l) => l.description), ['l1', 'l2']);
+	assert.deepStrictEqual((await client.listLayers(new sdk.ListLayersRequest({ prefix: 'sdk-' }))).body.layers.map((l) => l.version), [layer2.version]);
+	assert.strictEqual((await client.getLayerVersion('sdk-layer', `${layer1.version}`)).body.layerVersionArn, layer1.layerVersionArn);
+	assert.strictEqual((await client.getLayerVersionByArn(layer1.layerVersionArn)).body.description, 'l1');
+	const layered = await client.updateFunction(name, new sdk.UpdateFunctionRequest({ body: new sdk.UpdateFunctionInput({ layers: [layer1.layerVersionArn] }) }));
+	assert.deepStrictEqual(layered.body.layers.map((l) => l.arn), [layer1.layerVersionArn]);
+	await client.deleteLayerVersion('sdk-layer', `${layer1.version}`);
+	await client.deleteLayerVersion('sdk-layer', `${layer2.version}`);
+	await refused('LayerVersionNotFound', client.getLayerVersion('sdk-layer', `${layer1.version}`));
+	assert.strictEqual((await invoke('hello')).body, 'two hello you');
+
 	await refused('FunctionNotFound', client.getFunction('no-such', new sdk.GetFunctionRequest({})));
 	await refused('InvalidArgument', client.createFunction(new sdk.CreateFunctionRequest({ body: new sdk.CreateFunctionInput({ functionName: '1 bad' }) })));
 	await refused('VersionInUse', client.deleteFunctionVersion(name, '1'));
