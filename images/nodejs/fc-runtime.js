@@ -212,7 +212,7 @@ function makeContext(call, deadlineMs) {
 			memory: call.memorySize, timeout: call.timeout, initializer: env.FC_FUNCTION_INITIALIZER,
 			versionId: version, qualifier,
 		},
-		credentials: { accessKeyId: undefined, accessKeySecret: undefined, securityToken: undefined },
+		credentials: { accessKeyId: undefined, accessKeySecret: undefined, securityToken: undefined, ...call.credentials },
 		service: { name: env.FC_SERVICE_NAME, logProject: undefined, logStore: undefined, qualifier, versionId: version },
 		region: env.FC_REGION, accountId: env.FC_ACCOUNT_ID, retryCount: 0, logger,
 		traceparent: call.traceparent, tracestate: call.tracestate,

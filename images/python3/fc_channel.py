@@ -161,6 +161,8 @@ class Context(Struct):
 def make_context(call):
     env = os.environ.get
     version, qualifier = env('FC_FUNCTION_VERSION'), env('FC_QUALIFIER')
+    key = call.get('credentials') or {}
+    key_id, secret, token = (key.get(name) for name in ('accessKeyId', 'accessKeySecret', 'securityToken'))
     return Context(
         request_id=call.get('requestId', ''),
         deadline_ms=call.get('deadlineMs'),
@@ -168,8 +170,8 @@ def make_context(call):
                         handler=call.get('handler') or env('FC_FUNCTION_HANDLER'),
                         memory=call.get('memorySize'), timeout=call.get('timeout'),
                         version_id=version, qualifier=qualifier),
-        credentials=Struct(access_key_id=None, access_key_secret=None, security_token=None,
-                           accessKeyId=None, accessKeySecret=None, securityToken=None),
+        credentials=Struct(access_key_id=key_id, access_key_secret=secret, security_token=token,
+                           accessKeyId=key_id, accessKeySecret=secret, securityToken=token),
         service=Struct(name=env('FC_SERVICE_NAME'), log_project=None, log_store=None,
                        qualifier=qualifier, version_id=version),
         region=env('FC_REGION'), account_id=env('FC_ACCOUNT_ID'),

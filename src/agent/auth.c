@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/config.h"
+#include "agent/creds.h"
 #include "agent/nonces.h"
 #include "agent/stats.h"
 #include "base/cleanup.h"
@@ -31,6 +32,7 @@ struct auth {
 	const struct config *config;
 	struct principals *who;
 	struct nonces *nonces;
+	const struct creds *creds;
 	struct stats *stats;
 	int marks_fd;
 	struct mark *mark;
@@ -158,7 +160,7 @@ static const struct access_key *find_key(const struct auth *a, const char *id, c
 
 struct claims {
 	struct acs3_auth auth;
-	const char *body, *nonce;
+	const char *body, *nonce, *token; /* token: NULL, or of a function's credentials */
 	int64_t date_s;
 };
 
@@ -175,7 +177,7 @@ static enum api_code need(const struct acs3_request *q, const char *name, const 
 
 static enum api_code read_claims(const struct acs3_request *q, struct claims *c, struct err *err)
 {
-	const char *text = NULL, *date = NULL, *token;
+	const char *text = NULL, *date = NULL;
 	enum api_code code = need(q, "Authorization", &text, err);
 	if (code == API_CODE_MAX && acs3_parse(text, &c->auth, err) < 0)
 		code = API_INVALID_ARGUMENT;
@@ -187,8 +189,11 @@ static enum api_code read_claims(const struct acs3_request *q, struct claims *c,
 		code = need(q, "x-acs-content-sha256", &c->body, err);
 	if (code != API_CODE_MAX)
 		return code;
-	if (acs3_find(q->header, q->headers, "x-acs-security-token", &token) != -ENOENT)
-		err_set(err, 0, "x-acs-security-token: this node knows no temporary credentials; use an access key alone");
+	int token = acs3_find(q->header, q->headers, "x-acs-security-token", &c->token);
+	if (token == -ENOENT)
+		c->token = NULL;
+	if (token < 0 && token != -ENOENT)
+		err_set(err, 0, "header x-acs-security-token came twice");
 	else if (acs3_date(date, &c->date_s) < 0)
 		err_set(err, 0, "x-acs-date: not of the form 2026-11-22T10:00:00Z");
 	else if (!*c->nonce || strlen(c->nonce) > AUTH_NONCE_MAX)
@@ -254,8 +259,9 @@ static enum api_code check_replay(struct auth *a, const struct claims *c, const 
 {
 	uint8_t digest[32];
 	char text[ACCESS_KEY_ID_MAX + AUTH_NONCE_MAX + 2];
-	size_t at = mark_of(a, key->digest);
-	if (c->date_s <= a->before_s[at]) {
+	bool lasting = !c->token; /* a function's credentials do not outlive this process, and need no mark */
+	size_t at = lasting ? mark_of(a, key->digest) : 0;
+	if (lasting && c->date_s <= a->before_s[at]) {
 		err_set(err, 0, "x-acs-date is not later than the last request of key '%s' before this node's agent started", key->id);
 		err_hint(err, "sign the request anew; if that does not help, a clock that this key was used with ran ahead: give the "
 			      "principal another key");
@@ -282,27 +288,65 @@ static enum api_code check_replay(struct auth *a, const struct claims *c, const 
 		err_set(err, 0, "remember the signature's nonce: out of memory");
 		return API_INTERNAL;
 	}
-	if (write_mark(a, at, c->date_s) < 0) {
+	if (lasting && write_mark(a, at, c->date_s) < 0) {
 		err_set(err, 0, "remember the signature's date: the file auth-marks cannot be written");
 		return API_INTERNAL;
 	}
 	return API_CODE_MAX;
 }
 
-enum api_code auth_check(struct auth *a, const struct acs3_request *q, int64_t now_s, const struct principal **ret,
+void auth_set_creds(struct auth *a, const struct creds *creds) { a->creds = creds; }
+
+static enum api_code find_cred(const struct auth *a, const struct claims *c, int64_t now_s, const struct principal **owner,
+			       const struct cred **ret, struct err *err)
+{
+	const struct cred *k = a->creds ? creds_find(a->creds, c->auth.key, now_s * 1000) : NULL;
+	size_t len = strlen(c->token);
+	if (!k || len != strlen(k->token) || gnutls_memcmp(k->token, c->token, len) != 0) {
+		err_set(err, 0, "the temporary credentials '%s' are not, or no longer, known to this node", c->auth.key);
+		err_hint(err, "a function's are good while the call runs that got them; lasting keys come without x-acs-security-token");
+		return API_UNKNOWN_KEY;
+	}
+	*owner = principals_find(a->who, k->role);
+	if (!*owner || !(*owner)->is_function || strcmp((*owner)->tenant, k->tenant) != 0) {
+		err_set(err, 0, "function '%s' has role '%s', and tenant '%s' has no such role any more", k->function, k->role, k->tenant);
+		return API_ACCESS_DENIED;
+	}
+	*ret = k;
+	return API_CODE_MAX;
+}
+
+/* The key that it says it was signed with. */
+static enum api_code find_signer(const struct auth *a, const struct claims *c, int64_t now_s, const struct principal **owner,
+				 const struct access_key **key, const struct cred **cred, struct err *err)
+{
+	if (c->token) {
+		enum api_code code = find_cred(a, c, now_s, owner, cred, err);
+		*key = *cred ? &(*cred)->key : NULL;
+		return code;
+	}
+	*key = find_key(a, c->auth.key, owner);
+	if (*key)
+		return API_CODE_MAX;
+	err_set(err, 0, "access key '%s' is not known to this node", c->auth.key);
+	err_hint(err, strncmp(c->auth.key, CREDS_PREFIX, sizeof(CREDS_PREFIX) - 1) == 0
+			      ? "a function's credentials have a security token, and are taken with it only (x-acs-security-token)"
+			      : "fcnode-principals(5) says where keys are named");
+	return API_UNKNOWN_KEY;
+}
+
+enum api_code auth_check(struct auth *a, const struct acs3_request *q, int64_t now_s, const struct principal **ret, const struct cred **cred,
 			 char body_sha256[ACS3_HEX], struct err *err)
 {
 	struct claims c;
 	const struct principal *owner = NULL;
+	const struct access_key *key = NULL;
+	*cred = NULL;
 	enum api_code code = read_claims(q, &c, err);
+	if (code == API_CODE_MAX)
+		code = find_signer(a, &c, now_s, &owner, &key, cred, err);
 	if (code != API_CODE_MAX)
 		return code;
-	const struct access_key *key = find_key(a, c.auth.key, &owner);
-	if (!key) {
-		err_set(err, 0, "access key '%s' is not known to this node", c.auth.key);
-		err_hint(err, "fcnode-principals(5) says where keys are named");
-		return API_UNKNOWN_KEY;
-	}
 	code = check_time(a, &c, now_s, err);
 	if (code == API_CODE_MAX)
 		code = check_signature(q, &c, key, err);

@@ -19,6 +19,8 @@
 
 struct auth;
 struct config;
+struct cred;
+struct creds;
 struct stats;
 
 enum { AUTH_NONCE_MAX = 128 /* bytes of x-acs-signature-nonce */ };
@@ -32,7 +34,11 @@ struct auth *auth_free(struct auth *a); /* NULL */
 void auth_reload(struct auth *a, struct principals *who);
 struct principals *auth_principals(const struct auth *a); /* borrowed */
 
+/* From now on the credentials of functions are taken too. */
+void auth_set_creds(struct auth *a, const struct creds *creds);
+
 /* Who sent it, with the digest that the body must have. API_CODE_MAX, or why not, with err. Only what was signed by a
- * key, in time, is remembered. */
-enum api_code auth_check(struct auth *a, const struct acs3_request *q, int64_t now_s, const struct principal **ret,
+ * key, in time, is remembered. *cred: signed by a function with what its call was given, borrowed until the loop goes on;
+ * or NULL. */
+enum api_code auth_check(struct auth *a, const struct acs3_request *q, int64_t now_s, const struct principal **ret, const struct cred **cred,
 			 char body_sha256[ACS3_HEX], struct err *err);

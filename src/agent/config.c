@@ -564,7 +564,7 @@ const char *config_principal(const struct config *c, uid_t uid)
 
 uint64_t config_connections(const struct config *c)
 {
-	return c->max_connections + (c->listens > 0 ? c->max_tcp_connections : 0);
+	return c->max_connections + c->max_function_connections + (c->listens > 0 ? c->max_tcp_connections : 0);
 }
 
 int config_serve_dir(const struct config *c, char *out, size_t size)

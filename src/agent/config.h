@@ -60,6 +60,9 @@ struct config_peer {
 	X(max_queue_wait_ms, "max-queue-wait", MS, 30000, 0, 3600000, "TIME", \
 	  "how long one may wait there before it is refused (30s)") \
 	X(max_connections, "max-connections", U64, 1024, 1, 65536, "N", "client connections at once (1024)") \
+	X(max_function_connections, "max-function-connections", U64, 256, 1, 65536, "N", \
+	  "connections of functions to the function API at once (256)") \
+	X(max_call_depth, "max-call-depth", U64, 8, 1, 64, "N", "functions that call functions, one inside the other (8)") \
 	X(max_tcp_connections, "max-tcp-connections", U64, 256, 1, 65536, "N", \
 	  "client connections over TCP at once, besides (256)") \
 	X(auth_timeout_ms, "auth-timeout", MS, 10000, 100, 3600000, "TIME", \

@@ -8,6 +8,7 @@
 
 #include "agent/auth.h"
 #include "agent/config.h"
+#include "agent/creds.h"
 #include "agent/gate-internal.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -44,9 +45,11 @@ static void identify_peer(struct exchange *x)
 	const char *name = config_principal(c, uid);
 	if (name) {
 		x->who = principals_find(x->principals, name);
+		if (x->who && x->who->is_function)
+			x->who = NULL;
 		if (!x->who)
-			gate_error(x, API_ACCESS_DENIED, "user id %u is principal '%s' by principal-of, and that is no longer described",
-				   uid, name);
+			gate_error(x, API_ACCESS_DENIED, "user id %u is principal '%s' by principal-of, and that is no longer described, or a role of "
+							"functions", uid, name);
 		return;
 	}
 	principal_init(&x->peer, uid == 0, config_tenant(c, uid));
@@ -121,11 +124,16 @@ static void identify_signature(struct exchange *x, const char *method)
 	struct err err = ERR_INIT;
 	MHD_get_connection_values(x->mhd, MHD_HEADER_KIND, collect, &c);
 	enum api_code code = API_INVALID_ARGUMENT;
+	const struct cred *cred = NULL;
 	if (c.left_out) {
 		err_set(&err, 0, "more than %d header lines", ACS3_HEADERS_MAX);
 	} else {
 		const struct acs3_request q = { .method = method, .raw = x->raw, .target = &x->target, .header = c.header, .headers = c.count };
-		code = auth_check(x->gate->env.auth, &q, clock_real_ms() / 1000, &x->who, x->body_sha256, &err);
+		code = auth_check(x->gate->env.auth, &q, clock_real_ms() / 1000, &x->who, &cred, x->body_sha256, &err);
+	}
+	if (code == API_CODE_MAX && cred) {
+		x->inside = true;
+		x->made = cred->made;
 	}
 	if (code == API_CODE_MAX && gnutls_hash_init(&x->hash, GNUTLS_DIG_SHA256) < 0) {
 		x->hash = NULL;
@@ -141,16 +149,32 @@ static void identify_signature(struct exchange *x, const char *method)
 	gate_error(x, code, "%s%s%s", err.text, err.hint[0] ? "; " : "", err.hint);
 }
 
+/* The role is looked up for each request: what was taken from it is gone at once. */
+static void identify_inside(struct exchange *x)
+{
+	const struct caller *c = x->conn->from->caller;
+	const struct principal *role = principals_find(x->principals, c->role);
+	x->inside = true;
+	x->made = c->made;
+	if (role && role->is_function && strcmp(role->tenant, c->tenant) == 0)
+		x->who = role;
+	else
+		gate_error(x, API_ACCESS_DENIED, "function '%s' has role '%s', and tenant '%s' has no such role any more", c->function, c->role,
+			   c->tenant);
+}
+
 void gate_identify(struct exchange *x, const char *method)
 {
 	x->principals = principals_ref(auth_principals(x->gate->env.auth));
-	if (x->conn->from->tcp)
+	if (x->conn->from->kind == LISTENER_INSIDE)
+		identify_inside(x);
+	else if (x->conn->from->kind == LISTENER_TCP)
 		identify_signature(x, method);
 	else
 		identify_peer(x);
 }
 
-uint64_t gate_swallow_max(const struct exchange *x) { return x->who || !x->conn->from->tcp ? GATE_SWALLOW_MAX : GATE_SWALLOW_STRANGER; }
+uint64_t gate_swallow_max(const struct exchange *x) { return x->who || x->conn->from->kind != LISTENER_TCP ? GATE_SWALLOW_MAX : GATE_SWALLOW_STRANGER; }
 
 /* ---- the body ------------------------------------------------------------ */
 
@@ -202,7 +226,8 @@ bool gate_may(struct exchange *x, enum permission permission, const char *functi
 	if (permission == PERMISSION_NONE || principal_may(x->who, permission, function))
 		return true;
 	x->gate->env.stats->auth_denied++;
-	gate_error(x, API_ACCESS_DENIED, "principal '%s' lacks %s%s%.100s of tenant '%s'", x->who->name, permission_action(permission),
+	gate_error(x, API_ACCESS_DENIED, "%s '%s' lacks %s%s%.100s of tenant '%s'", x->who->is_function ? "role" : "principal", x->who->name,
+		   permission_action(permission),
 		   function ? " on functions/" : " on anything", function ? function : "", x->tenant);
 	return false;
 }

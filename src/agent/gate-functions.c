@@ -55,6 +55,8 @@ static json_t *function_object(const struct catalog_function *f)
 	json_object_set_new(o, "createdTime", gate_time(f->created_ms));
 	json_object_set_new(o, "lastModifiedTime", gate_time(f->modified_ms));
 	json_object_set_new(o, "instanceIsolationMode", json_string("REQUEST_EXCLUSIVE"));
+	if (f->f.role)
+		json_object_set_new(o, "role", json_sprintf("acs:ram::%s:role/%s", f->tenant, f->f.role));
 	json_t *layers = json_array();
 	for (size_t i = 0; i < f->nlayers; i++)
 		json_array_append_new(layers, json_pack("{s:o, s:I}", "arn", gate_layer_arn(f->layer[i]), "size", (json_int_t)f->layer[i]->code_size));
@@ -265,6 +267,22 @@ static void read_body(struct worker_job *job)
 	body_fini(&b);
 }
 
+/* Whoever can give a function a role can have its code do what the role may. The same role again is no gift. */
+static bool may_pass_role(struct exchange *x, const struct deploy *d)
+{
+	const char *role = d->f.role, *account = d->f.role_account;
+	if (!role || (d->old && d->old->f.role && strcmp(role, d->old->f.role) == 0))
+		return true;
+	if (!gate_may(x, PERMISSION_PASS_ROLE, NULL))
+		return false;
+	const struct principal *p = principals_find(x->principals, role);
+	if (p && p->is_function && strcmp(p->tenant, x->tenant) == 0 && (!account || strcmp(account, x->tenant) == 0))
+		return true;
+	gate_error(x, API_INVALID_ARGUMENT, "role: tenant '%s' has no role '%s' for functions; fcnode-principals(5) describes one", x->tenant,
+		   role);
+	return false;
+}
+
 static void body_read(struct worker_job *job, bool ran)
 {
 	struct deploy *d = (struct deploy *)job;
@@ -272,6 +290,8 @@ static void body_read(struct worker_job *job, bool ran)
 	gate_body_done(x);
 	if (!ran)
 		return gate_error(x, API_SHUTTING_DOWN, "the agent is shutting down");
+	if (d->refused == API_CODE_MAX && !may_pass_role(x, d))
+		return;
 	if (d->refused == API_CODE_MAX && !d->old && !gate_may(x, PERMISSION_CREATE_FUNCTION, d->f.name))
 		return; /* the name is known only now */
 	if (d->refused != API_CODE_MAX)

@@ -20,6 +20,7 @@
 #include "agent/config.h"
 #include "agent/gate.h"
 #include "agent/http.h"
+#include "agent/lineage.h"
 #include "agent/principals.h"
 #include "agent/stats.h"
 #include "agent/upload.h"
@@ -41,6 +42,7 @@ enum {
 	GATE_REPLIES_MAX = 256 << 20,                   /* all replies that clients have not taken yet */
 	GATE_REPLY_SMALL = 64 << 10,                    /* not counted there */
 	GATE_SWALLOW_MAX = 64 << 20,                    /* of a refused request's body, before the connection is cut */
+	GATE_INSIDE_MAX = 16,                           /* connections of one sandbox to the function API */
 	GATE_SWALLOW_STRANGER = 64 << 10,               /* the same, over TCP, of who did not prove to be known */
 };
 
@@ -59,12 +61,18 @@ struct route {
 	enum permission permission;     /* what the caller needs; of a path below API_ROOT, on that function */
 };
 
-/* The Unix socket, or one TCP address. */
+enum listener_kind { LISTENER_UNIX, LISTENER_TCP, LISTENER_INSIDE, LISTENER_KINDS };
+
+/* The Unix socket, one TCP address, or what a sandbox has of the function API (gate-inside.c). */
 struct listener {
 	struct gate *gate;
 	int fd;
-	bool tcp, accepting;
+	enum listener_kind kind;
+	bool accepting;
+	size_t connections;
 	struct event *event;
+	const struct caller *caller; /* inside: whose code it is that connects */
+	bool ended;                  /* inside: the sandbox is gone, and the last connection takes the listener along */
 };
 
 struct conn {
@@ -110,6 +118,8 @@ struct exchange {
 	char body_sha256[ACS3_HEX];    /* what it must come to */
 	char tenant[GATE_NAME_SIZE];   /* whom it acts for */
 	bool any_tenant;               /* may ask about others too (root) */
+	bool inside;                   /* a function's own code asks */
+	struct lineage made;           /* inside: of calls that it makes */
 	char *raw;                     /* the target as sent; NULL: longer than HTTP_TARGET_MAX */
 	char method[16];               /* as sent, cut */
 	/* /proxy/ only: where in raw the path for the function begins, or else the query; and the request that is passed on */
@@ -148,13 +158,14 @@ struct gate {
 	struct event *mhd_event, *timeout, *sweep;
 	struct listener listener[1 + CONFIG_LISTEN_MAX]; /* the first is the Unix socket */
 	size_t listeners;
-	size_t connections, tcp_connections, refused_connections, exchanges;
+	size_t connections[LISTENER_KINDS], refused_connections, exchanges;
 	struct {
 		int64_t since_ns;
 		unsigned logged;
 		uint64_t left_out;
 	} refusals; /* log lines about strangers are few, however many they are */
 	LIST_HEAD(, conn) conns;
+	LIST_HEAD(, inside) doors;
 	struct conn *arriving;
 	bool draining, ending, running;
 	struct event *idle_event;
@@ -181,6 +192,15 @@ bool gate_field(struct exchange *x, const char *line);
 /* gate-invoke.c: what every kind of call does. Would it be taken (or answers); and from here on x->op is a call. */
 bool gate_may_call(struct exchange *x, struct catalog_function *f);
 void gate_call_owns(struct exchange *x);
+
+/* gate.c: for gate-inside.c */
+int gate_listen(struct listener *l);          /* begin to accept */
+void gate_listener_end(struct listener *l);   /* accept no more, cut those that are connected */
+
+/* gate-inside.c */
+void gate_inside_end(struct listener *l);     /* the last connection of one that has ended is gone */
+void gate_accept_inside(struct gate *g);      /* there may be room again */
+const struct lineage *gate_lineage(const struct exchange *x); /* of calls that it makes; NULL: it comes from outside */
 
 /* gate-proxy.c: is this target a function's own, and the parts of it that are ours */
 bool gate_is_proxy(const char *raw);

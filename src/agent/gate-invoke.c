@@ -60,11 +60,17 @@ static void on_free(struct exchange *x)
 bool gate_may_call(struct exchange *x, struct catalog_function *f)
 {
 	struct err err = ERR_INIT;
+	const struct lineage *lineage = gate_lineage(x);
+	if (lineage && lineage->depth > x->gate->env.config->max_call_depth) {
+		gate_error(x, API_CALL_DEPTH, "this call is the %uth function inside functions, from request %s on; at most %" PRIu64
+			   " are taken (max-call-depth)", lineage->depth, lineage->root, x->gate->env.config->max_call_depth);
+		return false;
+	}
 	/* rather than run it and then have no place for what it says */
 	uint64_t most = x->gate->env.config->max_reply_bytes;
 	if (!gate_reply_room(x, most < GATE_REPLIES_MAX / 2 ? most : GATE_REPLIES_MAX / 2))
 		return false;
-	enum api_code code = invocation_admit(x->gate->env.calls, f, &err);
+	enum api_code code = invocation_admit(x->gate->env.calls, f, lineage, &err);
 	if (code == API_CODE_MAX)
 		return true;
 	if (code == API_SHUTTING_DOWN)
@@ -109,13 +115,14 @@ void gate_invoke_begin(struct exchange *x)
 		return gate_error(x, API_INVALID_ARGUMENT, "x-fcnode-response-mode: must be buffer or stream");
 	if (!gate_may_call(x, f))
 		return;
+	const struct lineage *lineage = gate_lineage(x);
 	char parent[TRACE_PARENT_SIZE], state[TRACE_STATE_SIZE];
 	bool traced = trace_parent(parent, gate_request_header(x, "traceparent"));
 	const struct invocation_wish w = {
 		.function = f, .qualifier = qualifier, .request_id = x->request_id, .log_tail = log && strcasecmp(log, "Tail") == 0,
 		.traceparent = traced ? parent : NULL,
 		.tracestate = traced && trace_state(state, gate_request_header(x, "tracestate")) ? state : NULL,
-		.done = called, .piece = mode && strcasecmp(mode, "stream") == 0 && !d->lambda ? piece : NULL, .arg = x,
+		.lineage = lineage, .done = called, .piece = mode && strcasecmp(mode, "stream") == 0 && !d->lambda ? piece : NULL, .arg = x,
 	};
 	x->op = invocation_new(x->gate->env.calls, &w);
 	if (!x->op)

@@ -37,7 +37,7 @@ static enum MHD_Result take_field(void *arg, enum MHD_ValueKind kind, const char
 {
 	struct exchange *x = arg;
 	(void)kind;
-	x->pass_failed |= !passed_request(x->pass, name, value, x->conn->from->tcp);
+	x->pass_failed |= !passed_request(x->pass, name, value, x->conn->from->kind == LISTENER_TCP);
 	return MHD_YES;
 }
 
@@ -114,7 +114,7 @@ void gate_proxy_begin(struct exchange *x)
 		return gate_error(x, API_INTERNAL, "out of memory");
 	}
 	const struct invocation_wish w = {
-		.function = f, .qualifier = qualifier, .request_id = x->request_id, .passed = x->pass, .done = called, .piece = piece, .arg = x,
+		.function = f, .qualifier = qualifier, .request_id = x->request_id, .lineage = gate_lineage(x), .passed = x->pass, .done = called, .piece = piece, .arg = x,
 	};
 	x->op = invocation_new(x->gate->env.calls, &w);
 	if (!x->op) {

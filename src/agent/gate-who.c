@@ -21,7 +21,7 @@ static json_t *actions(uint64_t set)
 /* Name, role, tenant: never more of a key than its id. */
 static json_t *principal_object(const struct principal *p)
 {
-	return json_pack("{s:s, s:s, s:s}", "principal", p->name, "role", p->is_operator ? "operator" : "tenant", "tenant", p->tenant);
+	return json_pack("{s:s, s:s, s:s}", "principal", p->name, "role", principal_role(p), "tenant", p->tenant);
 }
 
 static json_t *grants_of(const struct principal *p)
@@ -38,7 +38,7 @@ void gate_whoami(struct exchange *x)
 	json_t *o = principal_object(x->who);
 	if (o) {
 		json_object_set_new(o, "tenant", json_string(x->tenant));
-		json_object_set_new(o, "by", json_string(x->conn->from->tcp ? "signature" : "peer credentials"));
+		json_object_set_new(o, "by", json_string(x->conn->from->kind == LISTENER_TCP ? "signature" : "peer credentials"));
 		json_object_set_new(o, "grants", grants_of(x->who));
 	}
 	gate_json(x, 200, o);

@@ -118,18 +118,23 @@ void gate_wake(struct exchange *x)
 
 void gate_defer(struct exchange *x) { x->deferred = true; }
 
-/* The peer may have shut down only its writing side; what counts is that nobody reads any more. */
-static void on_hangup(evutil_socket_t fd, short what, void *arg)
+static void hang_up(struct conn *c)
 {
-	struct conn *c = arg;
 	struct exchange *x = c->x;
-	struct pollfd p = { fd, 0, 0 };
-	(void)what;
-	if (!x || !x->suspended || x->gone || poll(&p, 1, 0) < 0 || !(p.revents & (POLLHUP | POLLERR)))
+	if (!x || !x->suspended || x->gone)
 		return;
 	x->gone = true;
 	if (x->on_gone)
 		x->on_gone(x);
+}
+
+/* The peer may have shut down only its writing side; what counts is that nobody reads any more. */
+static void on_hangup(evutil_socket_t fd, short what, void *arg)
+{
+	struct pollfd p = { fd, 0, 0 };
+	(void)what;
+	if (poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)))
+		hang_up(arg);
 }
 
 void gate_suspend(struct exchange *x)
@@ -186,11 +191,14 @@ static void read_target(struct exchange *x)
 
 static void find_route(struct exchange *x, const char *method)
 {
-	if (gate_is_proxy(x->raw)) {
+	if (gate_is_proxy(x->raw) && !x->inside) {
 		x->route = &gate_proxy_route;
 		return;
 	}
 	enum gate_match m = gate_route(method, &x->target, &x->route);
+	if (m == GATE_MATCH && x->inside && x->route->pattern[1] != '2')
+		return gate_error(x, API_PATH_NOT_SUPPORTED, "'%s' against '%.*s': functions are served the function API, not the node's own paths",
+				  method, (int)strcspn(x->raw, "?"), x->raw);
 	if (m != GATE_MATCH)
 		return gate_error(x, API_PATH_NOT_SUPPORTED, "'%s' against '%.*s' is not supported", method,
 				  (int)strcspn(x->raw, "?"), x->raw);
@@ -222,7 +230,7 @@ static void check_headers(struct exchange *x)
 
 static void begin_request(struct exchange *x, const char *method)
 {
-	bool tcp = x->conn->from->tcp;
+	bool tcp = x->conn->from->kind == LISTENER_TCP;
 	str_copy(x->method, sizeof(x->method), method);
 	if (!tcp) /* the kernel says who it is; a signature is over what was read first */
 		gate_identify(x, method);
@@ -232,7 +240,7 @@ static void begin_request(struct exchange *x, const char *method)
 		read_target(x);
 	if (!x->answered && tcp)
 		gate_identify(x, method);
-	if (!x->answered && x->gate->draining)
+	if (!x->answered && x->gate->draining && !x->inside) /* what runs may go on as it would */
 		gate_error(x, API_SHUTTING_DOWN, "the agent is shutting down");
 	if (!x->answered)
 		find_route(x, method);
@@ -382,9 +390,10 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls, 
 /* Each kind has its own share, so that a crowd of strangers takes no place from those who are known by the kernel. */
 static bool has_room(const struct listener *l)
 {
-	const struct gate *g = l->gate;
-	return l->tcp ? g->tcp_connections < g->env.config->max_tcp_connections
-		      : g->connections - g->tcp_connections < g->env.config->max_connections;
+	const struct config *c = l->gate->env.config;
+	const uint64_t max[LISTENER_KINDS] = { [LISTENER_UNIX] = c->max_connections, [LISTENER_TCP] = c->max_tcp_connections,
+					       [LISTENER_INSIDE] = c->max_function_connections };
+	return l->gate->connections[l->kind] < max[l->kind] && (l->kind != LISTENER_INSIDE || l->connections < GATE_INSIDE_MAX);
 }
 
 static void stop_accepting(struct listener *l)
@@ -403,6 +412,15 @@ static void accept_again(struct gate *g)
 		l->accepting = true;
 		event_add(l->event, NULL);
 	}
+	gate_accept_inside(g);
+}
+
+static void count_connections(struct gate *g)
+{
+	g->env.stats->connections_open = 0;
+	for (int k = 0; k < LISTENER_KINDS; k++)
+		g->env.stats->connections_open += g->connections[k];
+	g->env.stats->tcp_connections_open = g->connections[LISTENER_TCP];
 }
 
 static void conn_free(struct conn *c)
@@ -413,11 +431,13 @@ static void conn_free(struct conn *c)
 	if (c->x)
 		c->x->conn = NULL;
 	LIST_REMOVE(c, entry);
-	g->connections--;
-	g->tcp_connections -= c->from->tcp;
+	struct listener *l = c->from;
+	g->connections[l->kind]--;
+	l->connections--;
 	g->refused_connections -= !c->allowed;
-	g->env.stats->connections_open = g->connections;
-	g->env.stats->tcp_connections_open = g->tcp_connections;
+	count_connections(g);
+	if (l->ended && l->connections == 0)
+		gate_inside_end(l);
 	accept_again(g);
 	free(c);
 }
@@ -449,7 +469,8 @@ static void add_connection(struct listener *l, int fd, const struct sockaddr *ad
 	c->fd = fd;
 	set_phase(c, CONN_IDLE);
 	c->born_ns = c->since_ns;
-	c->allowed = l->tcp || gate_peer_allowed(c); /* over TCP each request says itself whose it is */
+	/* over TCP each request says itself whose it is, and a sandbox' own address is reached by its code only */
+	c->allowed = l->kind != LISTENER_UNIX || gate_peer_allowed(c);
 	g->env.stats->connections++;
 	if (!c->allowed && g->refused_connections >= REFUSED_PEERS_MAX) {
 		g->env.stats->connections_refused++;
@@ -462,11 +483,10 @@ static void add_connection(struct listener *l, int fd, const struct sockaddr *ad
 		log_warning("event=peer_refused uid=%u", c->uid);
 	}
 	LIST_INSERT_HEAD(&g->conns, c, entry);
-	g->connections++;
-	g->tcp_connections += l->tcp;
+	g->connections[l->kind]++;
+	l->connections++;
 	g->refused_connections += !c->allowed;
-	g->env.stats->connections_open = g->connections;
-	g->env.stats->tcp_connections_open = g->tcp_connections;
+	count_connections(g);
 	g->arriving = c;
 	if (MHD_add_connection(g->mhd, fd, address, len) != MHD_YES) { /* it closed fd */
 		log_warning("event=connection error=\"%s\", ignoring", strerror(errno));
@@ -487,13 +507,14 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 			stop_accepting(l); /* the rest waits in the kernel's queue until one ends */
 			break;
 		}
-		int client = accept4(fd, l->tcp ? (struct sockaddr *)&address : NULL, l->tcp ? &len : NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		bool tcp = l->kind != LISTENER_UNIX;
+		int client = accept4(fd, tcp ? (struct sockaddr *)&address : NULL, tcp ? &len : NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (client < 0) {
 			if (errno == EMFILE || errno == ENFILE) /* until a connection ends or the sweep tries again */
 				stop_accepting(l);
 			break;
 		}
-		add_connection(l, client, (const struct sockaddr *)&address, l->tcp ? len : sizeof(struct sockaddr_un));
+		add_connection(l, client, (const struct sockaddr *)&address, tcp ? len : sizeof(struct sockaddr_un));
 	}
 	run_mhd(l->gate);
 }
@@ -511,9 +532,9 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 		/* a body or a reply of many megabytes may take ten times as long as a head */
 		int64_t max = c->phase == CONN_BODY || c->phase == CONN_REPLY ? 10 * limit : limit;
 		bool over = c->phase != CONN_WORKING && now - c->since_ns > max;
-		if (c->from->tcp && !c->known && now - c->born_ns > stranger_limit)
+		if (c->from->kind == LISTENER_TCP && !c->known && now - c->born_ns > stranger_limit)
 			over = true;
-		if (!over && !(g->draining && c->phase == CONN_IDLE))
+		if (!over && !(g->draining && c->phase == CONN_IDLE && c->from->kind != LISTENER_INSIDE))
 			continue;
 		if (over && c->phase != CONN_IDLE)
 			g->env.stats->connections_cut++;
@@ -557,21 +578,46 @@ static int start_mhd(struct gate *g, struct err *err)
 		       : err_set(err, ENOMEM, "start the HTTP server");
 }
 
-static int add_listener(struct gate *g, int fd, bool tcp, struct err *err)
+int gate_listen(struct listener *l)
 {
-	struct listener *l = &g->listener[g->listeners++]; /* there is room for the socket and for each --listen */
-	*l = (struct listener){ .gate = g, .fd = fd, .tcp = tcp };
-	l->event = event_new(g->env.base, fd, EV_READ | EV_PERSIST, on_accept, l);
+	l->event = event_new(l->gate->env.base, l->fd, EV_READ | EV_PERSIST, on_accept, l);
 	if (!l->event || event_add(l->event, NULL) < 0)
-		return err_set(err, ENOMEM, "listen for clients");
+		return -ENOMEM;
 	l->accepting = true;
 	return 0;
+}
+
+void gate_listener_end(struct listener *l)
+{
+	struct conn *c;
+	l->ended = true;
+	if (l->event)
+		event_free(l->event);
+	l->event = NULL;
+	l->accepting = false;
+	close(l->fd);
+	l->fd = -1;
+	LIST_FOREACH(c, &l->gate->conns, entry) { /* none is freed before MHD runs */
+		if (c->from != l)
+			continue;
+		shutdown(c->fd, SHUT_RDWR); /* MHD sees the end and cleans up */
+		hang_up(c);
+	}
+	if (l->connections == 0)
+		gate_inside_end(l);
+}
+
+static int add_listener(struct gate *g, int fd, enum listener_kind kind, struct err *err)
+{
+	struct listener *l = &g->listener[g->listeners++]; /* there is room for the socket and for each --listen */
+	*l = (struct listener){ .gate = g, .fd = fd, .kind = kind };
+	return gate_listen(l) < 0 ? err_set(err, ENOMEM, "listen for clients") : 0;
 }
 
 int gate_add_tcp(struct gate *g, int fd, struct err *err)
 {
 	assert(g->listeners < ARRAY_LEN(g->listener));
-	return add_listener(g, fd, /* tcp= */ true, err);
+	return add_listener(g, fd, LISTENER_TCP, err);
 }
 
 int gate_new(struct gate **ret, const struct gate_env *env, int listen_fd, struct err *err)
@@ -583,7 +629,7 @@ int gate_new(struct gate **ret, const struct gate_env *env, int listen_fd, struc
 		return err_set(err, ENOMEM, "start the HTTP server");
 	}
 	g->env = *env;
-	int r = add_listener(g, listen_fd, /* tcp= */ false, err);
+	int r = add_listener(g, listen_fd, LISTENER_UNIX, err);
 	if (r == 0)
 		r = start_mhd(g, err);
 	if (r == 0) {

@@ -55,6 +55,9 @@ int gate_new(struct gate **ret, const struct gate_env *env, int listen_fd, struc
 /* Serve a TCP address too. Takes fd over (bound, listening). */
 int gate_add_tcp(struct gate *g, int fd, struct err *err);
 
+/* Serve the function API to what runs in sandboxes. */
+void gate_serve_inside(struct gate *g, struct invocations *calls);
+
 /* No new connections; requests in flight go on. `idle` comes, from the loop, once none is left. */
 /* Clients that follow logs are told the end: before gate_drain(). */
 void gate_end_followers(void);

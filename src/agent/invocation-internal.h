@@ -9,6 +9,7 @@
 
 #include "agent/catalog.h"
 #include "agent/config.h"
+#include "agent/creds.h"
 #include "agent/instance.h"
 #include "agent/invocation.h"
 #include "agent/logs.h"
@@ -34,6 +35,9 @@ struct invocation {
 	void *arg;
 	struct buf event;
 	struct event *timer;
+	struct lineage lineage;
+	struct cred *cred;             /* of its role, while it runs; or NULL */
+	void *door;                    /* of its sandbox to the function API, or NULL */
 	TAILQ_ENTRY(invocation) entry; /* in the queue, or among the running */
 	bool listed;
 
@@ -62,9 +66,10 @@ struct invocations {
 	struct instances *instances;
 	struct invocation_list queue, running;
 	size_t queued, nrunning;
-	bool draining;
+	bool draining, killing;
 	void (*drained)(void *arg);
 	void *drained_arg;
+	struct invocations_door door;
 };
 
 /* invocation-end.c: fill i->result and settle i->record, from what is known at the end. */

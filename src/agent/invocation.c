@@ -61,8 +61,9 @@ static void unlist(struct invocation *i, struct invocation_list *list)
 
 static void call_free(struct invocation *i)
 {
-	assert(i->state == INVOCATION_DONE && !i->listed);
+	assert(i->state == INVOCATION_DONE && !i->listed && !i->door);
 	runtime_free(i->runtime);
+	creds_revoke(i->cred);
 	if (i->timer)
 		event_free(i->timer);
 	log_capture_fini(&i->log);
@@ -222,9 +223,64 @@ static enum runtime_talk talk_of(const struct function *f)
 	return talk[f->runtime];
 }
 
-static void on_launched(void *arg, const struct instance_fds *fds, const struct msg_launched *m)
+/* Its code as a caller of functions: what it calls is known to be its. */
+static struct caller caller_of(const struct invocation *i)
+{
+	struct caller who = { .tenant = i->function->tenant, .function = i->function->f.name, .role = i->function->f.role };
+	str_copy(who.made.parent, sizeof(who.made.parent), i->request_id);
+	str_copy(who.made.root, sizeof(who.made.root), *i->lineage.root ? i->lineage.root : i->request_id);
+	who.made.depth = i->lineage.depth + 1;
+	return who;
+}
+
+static void open_door(struct invocation *i, int fd)
+{
+	const struct invocations_door *d = &i->table->door;
+	const struct caller who = caller_of(i);
+	if (fd < 0)
+		return;
+	if (d->open)
+		i->door = d->open(d->arg, fd, &who);
+	else
+		close(fd);
+}
+
+/* The most that a call can take, whatever happens. */
+static int64_t latest_end_ms(const struct invocation *i)
+{
+	const struct function *f = &i->function->f;
+	return clock_real_ms() + LAUNCH_TIMEOUT_MS + ((int64_t)f->initializer_timeout_s + f->timeout_s + f->pre_stop_timeout_s) * 1000;
+}
+
+/* false: out of memory. What it cannot have is not missed before it asks. */
+static bool give_credentials(struct invocation *i)
+{
+	const struct caller who = caller_of(i);
+	creds_revoke(take_ptr(i->cred)); /* of an attempt that found no room */
+	if (i->function->f.role && i->table->env.creds)
+		i->cred = creds_issue(i->table->env.creds, &who, latest_end_ms(i));
+	return i->cred || !i->function->f.role || !i->table->env.creds;
+}
+
+static struct function_credentials credentials_of(const struct invocation *i)
+{
+	return i->cred ? (struct function_credentials){ i->cred->key.id, i->cred->key.secret, i->cred->token } : (struct function_credentials){ NULL, NULL, NULL };
+}
+
+static void shut_door(struct invocation *i)
+{
+	void *door = i->door;
+	i->door = NULL;
+	if (door)
+		i->table->door.shut(door);
+}
+
+static void on_launched(void *arg, const struct instance_fds *all, const struct msg_launched *m)
 {
 	struct invocation *i = arg;
+	struct instance_fds own = *all;
+	const struct instance_fds *fds = &own;
+	open_door(i, take_fd(&own.function_api));
 	enum runtime_talk talk = talk_of(&i->function->f);
 	uint32_t first_s = talk == RUNTIME_TALK_STDIO ? i->function->f.timeout_s : i->function->f.initializer_timeout_s;
 	i->launched_ns = clock_mono_ns();
@@ -240,7 +296,7 @@ static void on_launched(void *arg, const struct instance_fds *fds, const struct 
 			.deadline_ms = clock_real_ms() + (int64_t)i->function->f.timeout_s * 1000,
 			.traceparent = *i->traceparent ? i->traceparent : NULL,
 			.tracestate = *i->tracestate ? i->tracestate : NULL,
-			.passed = i->passed,
+			.passed = i->passed, .credentials = credentials_of(i),
 			.event = i->event.data, .event_len = i->event.len,
 		},
 	};
@@ -261,6 +317,8 @@ static void on_end(struct invocation *i)
 	struct invocations *t = i->table;
 	i->ended_ns = clock_mono_ns();
 	event_del(i->timer);
+	shut_door(i);
+	creds_revoke(take_ptr(i->cred));
 	if (i->runtime)
 		i->verdict = runtime_finish(i->runtime);
 	if (!i->verdict_ns)
@@ -327,6 +385,7 @@ static int payload_memfd(struct invocation *i, struct err *err)
 		.version_id = i->function->version, .qualifier = i->qualifier,
 		.request_id = i->request_id, .deadline_ms = clock_real_ms() + (int64_t)i->function->f.timeout_s * 1000,
 		.traceparent = *i->traceparent ? i->traceparent : NULL, .tracestate = *i->tracestate ? i->tracestate : NULL,
+		.credentials = credentials_of(i),
 	};
 	autobuf struct buf payload = BUF_INIT(PAYLOAD_MAX);
 	int r = plan_function_payload(&start, &payload, err);
@@ -353,7 +412,7 @@ static int ask_for_sandbox(struct invocation *i, int payload_fd)
 	struct instance_wish w = {
 		.tenant = i->function->tenant, .function = f->name, .instance = i->instance_id,
 		.runtime = function_runtime_name(f->runtime), .image = config_runtime_image(c, function_runtime_name(f->runtime)),
-		.code = i->function->digest,
+		.code = i->function->digest, .function_api = f->role != NULL,
 		.memory_bytes = (uint64_t)f->memory_mb << 20,
 		.cpu_milli = cpu_limit(i), .pids = c->default_pids,
 		.tmp_bytes = (uint64_t)f->disk_mb << 20, .network = MSG_NETWORK_NONE, .payload_fd = payload_fd,
@@ -373,6 +432,7 @@ static void fill_intent(struct invocation *i)
 	str_copy(r->tenant, sizeof(r->tenant), i->function->tenant);
 	str_copy(r->function, sizeof(r->function), i->function->f.name);
 	str_copy(r->served, sizeof(r->served), "cold");
+	r->lineage = i->lineage;
 	r->start_ms = i->start_ms;
 	r->memory_mb = i->function->f.memory_mb;
 	r->cpu_us = r->peak_bytes = METER_UNKNOWN;
@@ -409,6 +469,10 @@ static bool start(struct invocation *i)
 	}
 	if (str_uuid(i->instance_id) < 0) {
 		refuse(i, API_INTERNAL, "no random numbers for an instance id");
+		return true;
+	}
+	if (!give_credentials(i)) {
+		refuse(i, API_INTERNAL, "out of memory");
 		return true;
 	}
 	autoclose int payload_fd = payload_memfd(i, &err);
@@ -471,13 +535,14 @@ static size_t calls_of(const struct invocations *t, const struct catalog_functio
 
 /* ---- the caller's side --------------------------------------------------- */
 
-enum api_code invocation_admit(struct invocations *t, const struct catalog_function *f, struct err *err)
+enum api_code invocation_admit(struct invocations *t, const struct catalog_function *f, const struct lineage *l, struct err *err)
 {
-	if (t->draining || !t->instances) {
+	bool inside = l && l->depth > 0;
+	if (!t->instances || t->killing || (t->draining && !inside)) {
 		err_set(err, 0, t->draining ? "the agent is shutting down" : "the agent is starting");
 		return API_SHUTTING_DOWN;
 	}
-	if (t->env.drain && drain_active(t->env.drain)) {
+	if (t->env.drain && drain_active(t->env.drain) && !inside) {
 		const char *why = drain_reason(t->env.drain);
 		err_set(err, 0, "the node is drained%s%s; it takes calls again after DELETE /node/drain", *why ? ": " : "", why);
 		return API_SHUTTING_DOWN;
@@ -512,6 +577,8 @@ struct invocation *invocation_new(struct invocations *t, const struct invocation
 	str_copy(i->qualifier, sizeof(i->qualifier), i->function->number ? w->qualifier : "LATEST");
 	str_copy(i->request_id, sizeof(i->request_id), w->request_id);
 	i->log_tail = w->log_tail;
+	if (w->lineage)
+		i->lineage = *w->lineage;
 	str_copy(i->traceparent, sizeof(i->traceparent), w->traceparent ? w->traceparent : "");
 	str_copy(i->tracestate, sizeof(i->tracestate), w->traceparent && w->tracestate ? w->tracestate : "");
 	i->done = w->done;
@@ -532,7 +599,7 @@ void invocation_body(struct invocation *i, struct buf *event)
 	*event = (struct buf)BUF_INIT(0);
 	t->env.stats->event_bytes += i->event.len;
 	step(i, INVOCATION_EV_BODY);
-	enum api_code code = invocation_admit(t, i->function, &err); /* again: the body may have taken long */
+	enum api_code code = invocation_admit(t, i->function, &i->lineage, &err); /* again: the body may have taken long */
 	if (code != API_CODE_MAX)
 		return refuse(i, code, err.text);
 	TAILQ_INSERT_TAIL(&t->queue, i, entry);
@@ -587,6 +654,8 @@ int invocations_new(struct invocations **ret, const struct invocations_env *env,
 	return 0;
 }
 
+void invocations_set_door(struct invocations *t, const struct invocations_door *door) { t->door = *door; }
+
 void invocations_connect(struct invocations *t, struct instances *instances)
 {
 	t->instances = instances;
@@ -596,12 +665,16 @@ void invocations_connect(struct invocations *t, struct instances *instances)
 
 void invocations_drain(struct invocations *t, bool kill, void (*drained)(void *arg), void *arg)
 {
+	struct invocation *i, *next;
 	t->draining = true;
+	t->killing |= kill;
 	t->drained = drained;
 	t->drained_arg = arg;
-	while (!TAILQ_EMPTY(&t->queue))
-		refuse(TAILQ_FIRST(&t->queue), API_SHUTTING_DOWN, "the agent is shutting down");
-	struct invocation *i;
+	for (i = TAILQ_FIRST(&t->queue); i; i = next) { /* but what a running call waits for */
+		next = TAILQ_NEXT(i, entry);
+		if (kill || i->lineage.depth == 0)
+			refuse(i, API_SHUTTING_DOWN, "the agent is shutting down");
+	}
 	if (kill)
 		TAILQ_FOREACH(i, &t->running, entry)
 			kill_for(i, CAUSE_SHUTDOWN);
@@ -651,12 +724,13 @@ struct invocations *invocations_free(struct invocations *t)
 	if (!t)
 		return NULL;
 	struct invocation *i;
-	t->draining = true;
+	t->draining = t->killing = true;
 	while ((i = TAILQ_FIRST(&t->queue)))
 		refuse(i, API_SHUTTING_DOWN, "the agent is shutting down");
 	while ((i = TAILQ_FIRST(&t->running))) {
 		unlist(i, &t->running);
 		event_del(i->timer);
+		shut_door(i);
 		step(i, INVOCATION_EV_ENDED);
 		i->result.refused = API_INTERNAL;
 		str_copy(i->result.message, sizeof(i->result.message), "the agent ended before the call did");

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "agent/api.h"
+#include "agent/lineage.h"
 #include "agent/stats.h"
 #include "base/buf.h"
 #include "base/err.h"
@@ -22,6 +23,7 @@
 struct catalog;
 struct catalog_function;
 struct config;
+struct creds;
 struct drain;
 struct event_base;
 struct feed;
@@ -79,7 +81,16 @@ struct invocations_env {
 	struct feed *feed;       /* NULL in unit tests */
 	struct web *web;         /* NULL in unit tests: no custom runtimes there */
 	struct drain *drain;     /* NULL in unit tests: never draining */
+	struct creds *creds;     /* NULL in unit tests: functions get no credentials */
 };
+/* Who serves the function API to the code inside (the gate); the door is shut before the sandbox' end is told. */
+struct invocations_door {
+	void *(*open)(void *arg, int listen_fd, const struct caller *who); /* takes the descriptor over; NULL when it cannot */
+	void (*shut)(void *door);
+	void *arg;
+};
+void invocations_set_door(struct invocations *t, const struct invocations_door *door);
+
 int invocations_new(struct invocations **ret, const struct invocations_env *env, struct err *err);
 /* Once keeper said how many sandboxes there may be. */
 void invocations_connect(struct invocations *t, struct instances *instances);
@@ -95,14 +106,16 @@ struct invocation_wish {
 	const char *request_id;
 	bool log_tail;
 	const char *traceparent, *tracestate; /* W3C trace context, checked (agent/trace.h), or NULL */
+	const struct lineage *lineage;     /* NULL: it comes from outside */
 	struct passed *passed;             /* a request to pass on, instead of an event of its own; taken over, unless NULL comes back */
 	invocation_fn *done;
 	invocation_piece_fn *piece;        /* NULL: the reply comes whole, in the result. Else the result's body is only an error's */
 	void *arg;
 };
 
-/* Would one of this function be taken now? API_CODE_MAX, or why not with text. */
-enum api_code invocation_admit(struct invocations *t, const struct catalog_function *f, struct err *err);
+/* Would one of this function be taken now? A call that a running call makes is a part of that, and taken while the agent
+ * or the node is drained. API_CODE_MAX, or why not with text. */
+enum api_code invocation_admit(struct invocations *t, const struct catalog_function *f, const struct lineage *l, struct err *err);
 
 /* NULL when out of memory. State READING. */
 struct invocation *invocation_new(struct invocations *t, const struct invocation_wish *w);

@@ -167,7 +167,7 @@ int capacity_derive(struct keeper *k, struct err *err)
 	if (room == 0 || want > room) {
 		err_set(err, EMFILE, "keep %" PRIu64 " sandboxes beside %" PRIu64 " connections: %ju open files allow %" PRIu64,
 			want ? want : 1, connections, (uintmax_t)lim.rlim_cur, room);
-		return err_hint(err, "raise the hard limit (ulimit -Hn, LimitNOFILE=), or lower --max-connections%s%s",
+		return err_hint(err, "raise the hard limit (ulimit -Hn, LimitNOFILE=), or lower --max-connections or --max-function-connections%s%s",
 				k->config->listens > 0 ? " or --max-tcp-connections" : "", want > 1 ? " or --max-instances" : "");
 	}
 	k->capacity = want ? want : room < INSTANCES_DEFAULT ? room : INSTANCES_DEFAULT;

@@ -19,12 +19,14 @@
 #include "base/log.h"
 #include "base/str.h"
 
-enum { INTENT_MAGIC = 0x54494346, INTENT_VERSION = 1, SLOT_FREE = 0, SLOT_USED = 1, RETRY_S = 1, TRIM_EVERY = 256 };
+enum { INTENT_MAGIC = 0x54494346, INTENT_VERSION = 2, INTENT_VERSION_1 = 1, SLOT_FREE = 0, SLOT_USED = 1, RETRY_S = 1, TRIM_EVERY = 256 };
 
 struct slot {
 	uint32_t magic, version, state, pad;
 	struct meter_record record;
 };
+/* In version 1 the timeline had 1400 bytes, and nothing came behind it. */
+_Static_assert(sizeof(struct meter_record) - offsetof(struct meter_record, timeline) == 1400, "slots of both versions lie at the same places");
 
 struct settle {
 	struct writer_job job;
@@ -105,8 +107,8 @@ static int insert_record(sqlite3 *db, const struct meter_record *r)
 {
 	autostmt sqlite3_stmt *s = writer_prepare(
 		db, "INSERT OR IGNORE INTO usage(request_id, tenant, function, instance_id, start_ms, wall_us, billed_ms,"
-		    " memory_mb, mb_ms, cpu_us, peak_bytes, outcome, served, timeline)"
-		    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)");
+		    " memory_mb, mb_ms, cpu_us, peak_bytes, outcome, served, timeline, parent_id, root_id, depth)"
+		    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)");
 	if (!s)
 		return writer_step(db, s);
 	writer_text(s, 1, r->request_id);
@@ -123,6 +125,9 @@ static int insert_record(sqlite3 *db, const struct meter_record *r)
 	writer_text(s, 12, outcome_name(r->outcome));
 	writer_text(s, 13, r->served);
 	writer_text(s, 14, r->timeline);
+	writer_text(s, 15, *r->lineage.parent ? r->lineage.parent : NULL);
+	writer_text(s, 16, *r->lineage.root ? r->lineage.root : NULL);
+	sqlite3_bind_int64(s, 17, r->lineage.depth);
 	return writer_step(db, s);
 }
 
@@ -215,7 +220,19 @@ static bool slot_is_record(const struct slot *s)
 	       r->outcome < OUTCOME_MAX && text_ends(r->request_id, sizeof(r->request_id)) &&
 	       text_ends(r->instance_id, sizeof(r->instance_id)) && text_ends(r->tenant, sizeof(r->tenant)) &&
 	       text_ends(r->function, sizeof(r->function)) && text_ends(r->served, sizeof(r->served)) &&
-	       text_ends(r->timeline, sizeof(r->timeline));
+	       text_ends(r->timeline, sizeof(r->timeline)) && text_ends(r->lineage.parent, LINEAGE_ID) &&
+	       text_ends(r->lineage.root, LINEAGE_ID);
+}
+
+/* A slot of the version before, as one of this. */
+static void renew_slot(struct slot *s)
+{
+	if (s->version != INTENT_VERSION_1)
+		return;
+	s->version = INTENT_VERSION;
+	s->record.lineage = (struct lineage){ .depth = 0 };
+	if (!text_ends(s->record.timeline, sizeof(s->record.timeline)))
+		str_copy(s->record.timeline, sizeof(s->record.timeline), "{}");
 }
 
 /* What the last run left in a slot; false: nothing. */
@@ -225,6 +242,8 @@ static int recover_slot(struct meter *m, size_t slot, bool *used)
 	ssize_t n = pread(m->fd, &s, sizeof(s), (off_t)(slot * sizeof(s)));
 	if (n < 0)
 		return -errno;
+	if (n == sizeof(s))
+		renew_slot(&s);
 	*used = n == sizeof(s) && slot_is_record(&s);
 	if (!*used)
 		return 0;
@@ -330,7 +349,7 @@ static json_t *row_to_json(sqlite3_stmt *s)
 {
 	const char *timeline = (const char *)sqlite3_column_text(s, 13);
 	json_t *t = timeline ? json_loads(timeline, 0, NULL) : NULL;
-	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:f, s:I, s:I, s:f, s:o, s:o, s:s, s:s, s:o}", "requestId",
+	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:f, s:I, s:I, s:f, s:o, s:o, s:s, s:s, s:o, s:s*, s:s*, s:I}", "requestId",
 			 sqlite3_column_text(s, 1), "tenant", sqlite3_column_text(s, 2), "functionName",
 			 sqlite3_column_text(s, 3), "instanceId", sqlite3_column_text(s, 4), "startTimeMs",
 			 (json_int_t)sqlite3_column_int64(s, 5), "wallMs", (double)sqlite3_column_int64(s, 6) / 1000.0,
@@ -338,7 +357,8 @@ static json_t *row_to_json(sqlite3_stmt *s)
 			 (json_int_t)sqlite3_column_int64(s, 8), "gbSeconds",
 			 (double)sqlite3_column_int64(s, 9) / 1024.0 / 1000.0, "cpuUs", number_or_null(s, 10),
 			 "peakMemoryBytes", number_or_null(s, 11), "outcome", sqlite3_column_text(s, 12), "served",
-			 sqlite3_column_text(s, 14), "timelineUs", t ? t : json_object());
+			 sqlite3_column_text(s, 14), "timelineUs", t ? t : json_object(), "parentRequestId", sqlite3_column_text(s, 15),
+			 "rootRequestId", sqlite3_column_text(s, 16), "depth", (json_int_t)sqlite3_column_int64(s, 17));
 }
 
 static int find_rows(struct find *f, sqlite3 *db, json_t *records, int64_t *next)
@@ -347,7 +367,7 @@ static int find_rows(struct find *f, sqlite3 *db, json_t *records, int64_t *next
 	/* only what is asked, so that an index serves it: the writer's thread reads here, and records wait behind it */
 	snprintf(sql, sizeof(sql),
 		 "SELECT seq, request_id, tenant, function, instance_id, start_ms, wall_us, billed_ms, memory_mb, mb_ms,"
-		 " cpu_us, peak_bytes, outcome, timeline, served FROM usage WHERE seq > ?1%s%s%s%s%s ORDER BY seq LIMIT ?7",
+		 " cpu_us, peak_bytes, outcome, timeline, served, parent_id, root_id, depth FROM usage WHERE seq > ?1%s%s%s%s%s ORDER BY seq LIMIT ?7",
 		 f->q.tenant[0] ? " AND tenant = ?2" : "", f->q.function[0] ? " AND function = ?3" : "",
 		 f->q.from_ms ? " AND start_ms >= ?4" : "", f->q.to_ms ? " AND start_ms < ?5" : "",
 		 f->q.request_id[0] ? " AND request_id = ?6" : "");

@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/lineage.h"
 #include "agent/stats.h"
 #include "base/err.h"
 
@@ -27,7 +28,7 @@ struct event_base;
 struct meter;
 struct writer;
 
-enum { METER_TIMELINE_MAX = 1400, METER_NAME_SIZE = 72, METER_UNKNOWN = -1 };
+enum { METER_TIMELINE_MAX = 1312, METER_NAME_SIZE = 72, METER_UNKNOWN = -1 };
 
 /* One record; written to the intent file as it is. */
 struct meter_record {
@@ -40,6 +41,8 @@ struct meter_record {
 	uint32_t outcome;           /* enum outcome */
 	uint32_t settled;
 	char timeline[METER_TIMELINE_MAX]; /* JSON, phases in microseconds */
+	struct lineage lineage;
+	uint32_t pad;
 };
 
 /* slots: calls that may be unsettled at once. Recovers what the last run left. */

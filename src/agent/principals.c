@@ -24,10 +24,18 @@ _Static_assert(ARRAY_LEN(permissions) == PERMISSION_MAX && PERMISSION_MAX <= 64,
 
 const char *permission_action(enum permission permission) { return permissions[permission].action; }
 
+const char *principal_role(const struct principal *p) { return p->is_operator ? "operator" : p->is_function ? "function" : "tenant"; }
+
 bool permission_is_of_function(enum permission permission) { return permissions[permission].scope == SCOPE_FUNCTION; }
 
-/* What an action or a pattern ("fc:*", "*") stands for. A pattern never gives a tenant's principal what is the operators'. */
-static uint64_t actions_of(const char *word, bool is_operator, bool of_functions)
+/* The function API's, and nothing of the node: that is what functions may be given. */
+static bool is_of_api(const char *action) { return strncmp(action, "fc:", 3) == 0; }
+
+/*
+ * What an action or a pattern ("fc:*", "*") stands for. A pattern never gives a tenant's principal what is the operators',
+ * nor a function what is the node's.
+ */
+static uint64_t actions_of(const char *word, bool is_operator, bool is_function, bool of_functions)
 {
 	size_t n = strlen(word);
 	bool pattern = n > 0 && word[n - 1] == '*';
@@ -38,7 +46,7 @@ static uint64_t actions_of(const char *word, bool is_operator, bool of_functions
 		if (pattern ? strncmp(permissions[i].action, word, n - 1) != 0 : strcmp(permissions[i].action, word) != 0)
 			continue;
 		if (pattern && ((!is_operator && permissions[i].holder == HOLDER_OPERATOR) ||
-				(of_functions && permissions[i].scope != SCOPE_FUNCTION)))
+				(of_functions && permissions[i].scope != SCOPE_FUNCTION) || (is_function && !is_of_api(permissions[i].action))))
 			continue;
 		set |= 1ull << i;
 	}
@@ -51,7 +59,7 @@ void principal_init(struct principal *p, bool is_operator, const char *tenant)
 	p->is_operator = is_operator;
 	str_copy(p->tenant, sizeof(p->tenant), tenant);
 	p->grants = 1;
-	p->grant[0].permissions = actions_of("*", is_operator, false);
+	p->grant[0].permissions = actions_of("*", is_operator, false, false);
 }
 
 bool grant_covers(const struct grant *g, const char *function)
@@ -90,9 +98,11 @@ static int finish_principal(struct reader *r)
 		return err_set(r->err, 0, "principal '%s' has no tenant; give a line \"tenant NAME\" or \"role operator\"", p->name);
 	if (!p->tenant[0])
 		str_copy(p->tenant, sizeof(p->tenant), "default");
-	if (p->grants == 0) {
+	if (p->is_function && p->keys > 0)
+		return err_set(r->err, 0, "principal '%s' has role function and a key: functions get credentials of their own, for each call", p->name);
+	if (p->grants == 0 && !p->is_function) {
 		p->grants = 1;
-		p->grant[0].permissions = actions_of("*", p->is_operator, false);
+		p->grant[0].permissions = actions_of("*", p->is_operator, false, false);
 	}
 	return 0;
 }
@@ -122,12 +132,13 @@ static int read_principal(struct reader *r, char **word, size_t words)
 
 static int read_role(struct reader *r, char **word, size_t words)
 {
-	if (words != 2 || (strcmp(word[1], "operator") != 0 && strcmp(word[1], "tenant") != 0))
-		return err_set(r->err, 0, "not \"role operator\" or \"role tenant\"");
+	if (words != 2 || (strcmp(word[1], "operator") != 0 && strcmp(word[1], "tenant") != 0 && strcmp(word[1], "function") != 0))
+		return err_set(r->err, 0, "not \"role operator\", \"role tenant\" or \"role function\"");
 	if (r->has_role || r->at->grants > 0)
 		return err_set(r->err, 0, "a role is given once, before the first \"allow\"");
 	r->has_role = true;
 	r->at->is_operator = strcmp(word[1], "operator") == 0;
+	r->at->is_function = strcmp(word[1], "function") == 0;
 	return 0;
 }
 
@@ -168,9 +179,12 @@ static int read_allow(struct reader *r, char **word, size_t words)
 	if (last < 2)
 		return err_set(r->err, 0, "not \"allow ACTION... [on FUNCTION]\"");
 	for (size_t i = 1; i < last; i++) {
-		uint64_t set = actions_of(word[i], p->is_operator, g.function[0]);
+		uint64_t set = actions_of(word[i], p->is_operator, p->is_function, g.function[0]);
 		if (!set)
-			return err_set(r->err, 0, "allow %.80s: no such permission", word[i]);
+			return err_set(r->err, 0, "allow %.80s: no such permission%s", word[i], p->is_function ? " that a function can have" : "");
+		for (size_t k = 0; p->is_function && k < PERMISSION_MAX; k++)
+			if (set >> k & 1 && !is_of_api(permissions[k].action))
+				return err_set(r->err, 0, "allow %s: a function cannot have that permission", permissions[k].action);
 		for (size_t k = 0; g.function[0] && k < PERMISSION_MAX; k++)
 			if (set >> k & 1 && permissions[k].scope != SCOPE_FUNCTION)
 				return err_set(r->err, 0, "allow %s on %s: that permission is not about one function",

@@ -1,8 +1,8 @@
 /*
  * principals - who may do what: the file fcnode-principals(5), read strictly.
  *
- * A principal acts for one tenant, or is an operator and acts for any. It has
- * access keys (for TCP) and grants; a grant is a set of permissions, narrowed
+ * A principal acts for one tenant, or is an operator and acts for any, or is
+ * what functions of a tenant act as. It has access keys (for TCP) and grants; a grant is a set of permissions, narrowed
  * to functions by name or not. keeper reads the file as root and hands its
  * text to serve; both parse it, so that what is refused is refused at once.
  * A table never changes after it was parsed; a new one takes its place, and
@@ -51,6 +51,7 @@ struct principal {
 	char name[PRINCIPAL_NAME_MAX + 8];   /* of the file, or "root", "uid:1000" */
 	char tenant[PRINCIPAL_NAME_MAX + 8]; /* whom it acts for; of an operator: unless it names another */
 	bool is_operator;
+	bool is_function;                    /* a role that functions have: no keys, no grants but those it is given */
 	size_t grants, keys;
 	struct grant grant[PRINCIPAL_GRANTS_MAX];
 	struct access_key key[PRINCIPAL_KEYS_MAX];
@@ -75,6 +76,7 @@ void principal_init(struct principal *p, bool is_operator, const char *tenant);
 
 const char *permission_action(enum permission permission); /* "fc:InvokeFunction" */
 bool permission_is_of_function(enum permission permission);
+const char *principal_role(const struct principal *p); /* "operator", "tenant", "function" */
 
 /* function NULL: on any one at all. */
 bool principal_may(const struct principal *p, enum permission permission, const char *function);

@@ -147,6 +147,9 @@ static int put_call(struct buf *out, const struct runtime_call *call, bool fc)
 		{ NULL, "x-fc-account-id", call->account_id },
 		{ NULL, "x-fc-instance-id", call->instance_id },
 		{ NULL, "x-fc-retry-count", "0" },
+		{ NULL, "x-fc-access-key-id", call->credentials.id },
+		{ NULL, "x-fc-access-key-secret", call->credentials.secret },
+		{ NULL, "x-fc-security-token", call->credentials.token },
 		{ "traceparent", "traceparent", call->traceparent },
 		{ "tracestate", "tracestate", call->tracestate },
 	};

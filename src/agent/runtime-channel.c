@@ -174,6 +174,9 @@ static char *invoke_text(const struct runtime_call *c)
 		json_object_set_new(o, "traceparent", json_string(c->traceparent));
 	if (o && c->tracestate)
 		json_object_set_new(o, "tracestate", json_string(c->tracestate));
+	if (o && c->credentials.id)
+		json_object_set_new(o, "credentials", json_pack("{s:s, s:s, s:s}", "accessKeyId", c->credentials.id, "accessKeySecret",
+								c->credentials.secret, "securityToken", c->credentials.token));
 	return o ? json_dumps(o, JSON_COMPACT) : NULL;
 }
 

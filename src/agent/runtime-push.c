@@ -84,6 +84,8 @@ static bool add_common(struct push *p, const struct runtime_call *c, const char 
 	       add_text(p, "x-fc-instance-lifecycle-pre-stop-handler", f->pre_stop) && add_text(p, "x-fc-account-id", c->account_id) &&
 	       add_text(p, "x-fc-instance-id", c->instance_id) && add_text(p, "x-fc-qualifier", c->qualifier) &&
 	       add_text(p, "x-fc-version-id", c->version) && add(p, "x-fc-retry-count: 0") &&
+	       add_text(p, "x-fc-access-key-id", c->credentials.id) && add_text(p, "x-fc-access-key-secret", c->credentials.secret) &&
+	       add_text(p, "x-fc-security-token", c->credentials.token) &&
 	       add(p, "Connection: close") && add(p, "Expect:");
 }
 

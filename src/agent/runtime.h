@@ -19,6 +19,7 @@
 
 #include "base/buf.h"
 #include "agent/instance.h"
+#include "plan/wish.h"
 
 struct event_base;
 struct function;
@@ -65,6 +66,7 @@ struct runtime_call {
 	int64_t deadline_ms;     /* of the answer, milliseconds since the epoch */
 	const char *traceparent; /* W3C trace context, or NULL */
 	const char *tracestate;
+	struct function_credentials credentials;
 	struct passed *passed;   /* push: pass this on, with the event as its body; NULL: POST /invoke */
 	const void *event;
 	size_t event_len;

@@ -20,6 +20,7 @@
 #include "agent/auth.h"
 #include "agent/catalog.h"
 #include "agent/config.h"
+#include "agent/creds.h"
 #include "agent/drain.h"
 #include "agent/feed.h"
 #include "agent/gate.h"
@@ -56,6 +57,7 @@ struct serve {
 	struct meter *meter;
 	struct web *web;
 	struct invocations *calls;
+	struct creds *creds;
 	struct auth *auth;
 	struct gate *gate;
 	bool calls_drained, draining;
@@ -86,7 +88,7 @@ static int come_up(struct serve *s, const struct msg_welcome *m, struct err *err
 	if (web_new(&s->web, s->base) < 0)
 		return err_set(err, ENOMEM, "start the HTTP client");
 	const struct invocations_env calls = { s->base, s->config, s->logs, s->meter, &s->stats, s->catalog, s->feed,
-						s->web, s->drain };
+						s->web, s->drain, s->creds };
 	if ((r = invocations_new(&s->calls, &calls, err)) < 0)
 		return r;
 	invocations_connect(s->calls, s->instances);
@@ -94,6 +96,8 @@ static int come_up(struct serve *s, const struct msg_welcome *m, struct err *err
 	const struct gate_env gate = { s->base, s->config, s->catalog, s->calls, s->logs, s->meter, &s->stats, s->link,
 				       s->worker, s->feed, s->drain, s->auth };
 	r = gate_new(&s->gate, &gate, take_fd(&s->listen_fd), err);
+	if (r == 0)
+		gate_serve_inside(s->gate, s->calls);
 	for (size_t i = 0; i < s->config->listens && r == 0; i++)
 		r = gate_add_tcp(s->gate, SERVE_FD_TCP + (int)i, err);
 	if (r == 0 && (r = link_ready(s->link)) != 0)
@@ -228,6 +232,10 @@ static int open_all(struct serve *s, int link_fd, struct err *err)
 		r = read_principals(SERVE_FD_PRINCIPALS, &who, err);
 	if (r == 0)
 		r = auth_new(&s->auth, s->config, s->dir, who, &s->stats, err);
+	if (r == 0 && creds_new(&s->creds) < 0)
+		r = err_set(err, ENOMEM, "prepare the credentials of functions");
+	if (r == 0)
+		auth_set_creds(s->auth, s->creds);
 	if (r == 0)
 		r = link_new(&s->link, s->base, link_fd, &handlers, s, err);
 	return r;
@@ -243,6 +251,7 @@ static void close_all(struct serve *s)
 	s->gate = gate_free(s->gate);
 	s->web = web_free(s->web);
 	s->auth = auth_free(s->auth);
+	s->creds = creds_free(s->creds);
 	s->meter = meter_free(s->meter);
 	s->logs = logs_free(s->logs);
 	s->drain = drain_free(s->drain);

@@ -77,6 +77,13 @@ static const char state_layers[] =
 	" deleted INTEGER NOT NULL, PRIMARY KEY(tenant, name, version)) STRICT, WITHOUT ROWID;"
 	"PRAGMA user_version = 3;";
 
+/* From 3 to 4: which call made a call. */
+static const char state_lineage[] =
+	"ALTER TABLE usage ADD COLUMN parent_id TEXT;"
+	"ALTER TABLE usage ADD COLUMN root_id TEXT;"
+	"ALTER TABLE usage ADD COLUMN depth INTEGER NOT NULL DEFAULT 0;"
+	"PRAGMA user_version = 4;";
+
 static const char logs_schema[] =
 	"CREATE TABLE logs(seq INTEGER PRIMARY KEY AUTOINCREMENT, request_id TEXT NOT NULL UNIQUE,"
 	" tenant TEXT NOT NULL, function TEXT NOT NULL, start_ms INTEGER NOT NULL, dropped INTEGER NOT NULL,"
@@ -87,7 +94,7 @@ static const char logs_by_function[] =
 	"CREATE INDEX logs_by_function ON logs(function, seq);"
 	"PRAGMA user_version = 2;";
 
-enum { STEPS_MAX = 4 };
+enum { STEPS_MAX = 8 };
 
 static const struct {
 	const char *file, *pragmas;
@@ -95,7 +102,7 @@ static const struct {
 	const char *check; /* reads it all; what fails it is set aside. NULL: a damaged one is for people to decide */
 } databases[] = {
 	[WRITER_STATE] = { "state.db", "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
-			   { state_schema, state_versions, state_layers }, NULL },
+			   { state_schema, state_versions, state_layers, state_lineage }, NULL },
 	/* NORMAL: a power loss takes the last texts, not the whole file; no fsync but at a checkpoint */
 	[WRITER_LOGS] = { "logs.db",
 			  "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;",

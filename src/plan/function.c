@@ -30,11 +30,11 @@ const char *function_runtime_dir(enum function_runtime runtime) { return runtime
 
 /* A function as json_read() leaves it: everything borrowed. */
 struct body {
-	const char *name, *description, *runtime, *handler, *isolation;
+	const char *name, *description, *runtime, *handler, *isolation, *role;
 	int64_t memory_mb, cpu_milli, disk_mb, timeout_s, concurrency;
 	bool internet;
 	json_t *code, *lifecycle, *env, *layers, *custom;
-	json_t *unserved[16];
+	json_t *unserved[15];
 };
 
 #define BODY(member) offsetof(struct body, member)
@@ -55,6 +55,7 @@ static const struct json_field body_fields[] = {
 	{ "instanceConcurrency", JF_INT, BODY(concurrency), false, 0, 0 },
 	{ "instanceLifecycleConfig", JF_OBJECT, BODY(lifecycle), false, 0, 0 },
 	{ "layers", JF_ARRAY, BODY(layers), false, 0, 0 },
+	{ "role", JF_STR, BODY(role), false, 0, 0 },
 	{ "internetAccess", JF_BOOL, BODY(internet), false, 0, 0 },
 	{ "code", JF_OBJECT, BODY(code), false, 0, 0 },
 	{ "customRuntimeConfig", JF_OBJECT, BODY(custom), false, 0, 0 },
@@ -67,13 +68,12 @@ static const struct json_field body_fields[] = {
 	UNSERVED(6, "nasConfig"),
 	UNSERVED(7, "ossMountConfig"),
 	UNSERVED(8, "polarFsConfig"),
-	UNSERVED(9, "role"),
-	UNSERVED(10, "sessionAffinity"),
-	UNSERVED(11, "sessionAffinityConfig"),
-	UNSERVED(12, "tags"),
-	UNSERVED(13, "tracingConfig"),
-	UNSERVED(14, "vpcBinding"),
-	UNSERVED(15, "vpcConfig"),
+	UNSERVED(9, "sessionAffinity"),
+	UNSERVED(10, "sessionAffinityConfig"),
+	UNSERVED(11, "tags"),
+	UNSERVED(12, "tracingConfig"),
+	UNSERVED(13, "vpcBinding"),
+	UNSERVED(14, "vpcConfig"),
 	{ NULL, 0, 0, false, 0, 0 },
 };
 
@@ -342,6 +342,27 @@ static int set_layers(struct function *f, json_t *array, struct err *err)
 	return 0;
 }
 
+/* "acs:ram::ACCOUNT:role/NAME", or the name alone; "" takes it away. */
+static int set_role(struct function *f, const char *text, struct err *err)
+{
+	static const char prefix[] = "acs:ram::";
+	char account[FUNCTION_NAME_MAX + 1] = "";
+	const char *name = text;
+	bool ok = true;
+	if (str_starts(text, "acs:")) {
+		name = text + sizeof(prefix) - 1;
+		ok = str_starts(text, prefix) && take_part(&name, ':', account, sizeof(account)) && str_starts(name, "role/") &&
+		     (!*account || str_is_name(account, FUNCTION_NAME_MAX));
+		name += ok ? 5 : 0;
+	}
+	if (*text && (!ok || !str_is_name(name, FUNCTION_NAME_MAX))) {
+		err_set(err, 0, "role: %.160s names no role", text);
+		return err_hint(err, "acs:ram::ACCOUNT:role/NAME, or NAME, of one that fcnode-principals(5) describes");
+	}
+	int r = set_text(&f->role, name, FUNCTION_NAME_MAX, "role", err);
+	return r < 0 ? r : set_text(&f->role_account, account, FUNCTION_NAME_MAX, "role", err);
+}
+
 struct hook {
 	const char *handler;
 	json_t *command;
@@ -580,6 +601,8 @@ static int apply(struct function *f, json_t *object, struct err *err)
 		r = set_env(f, b.env, err);
 	if (r == 0 && b.layers)
 		r = set_layers(f, b.layers, err);
+	if (r == 0 && b.role)
+		r = set_role(f, b.role, err);
 	if (r == 0 && b.lifecycle)
 		r = set_lifecycle(f, b.lifecycle, err);
 	if (r == 0 && b.custom)
@@ -606,6 +629,8 @@ void function_fini(struct function *f)
 	free(f->handler);
 	free(f->initializer);
 	free(f->pre_stop);
+	free(f->role);
+	free(f->role_account);
 	words_free(f->command, f->ncommand);
 	env_free(f->env, f->nenv);
 	free(f->layers);
@@ -760,6 +785,8 @@ json_t *function_to_json(const struct function *f)
 		r = json_object_set_new(o, "cpu", milli_json(f->cpu_milli));
 	if (r == 0)
 		r = put_lists(f, o);
+	if (r == 0 && f->role)
+		r = json_object_set_new(o, "role", json_sprintf("acs:ram::%s:role/%s", f->role_account ? f->role_account : "", f->role));
 	if (r == 0)
 		r = put_custom(f, o);
 	if (r == 0)

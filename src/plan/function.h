@@ -49,6 +49,7 @@ enum {
 };
 
 #define FUNCTION_REGION "local"                 /* what clients that want to hear of one are told */
+#define FUNCTION_FUNCTION_API "127.0.0.1:9002"  /* inside each sandbox of a function that has a role (MSG_FUNCTION_API_PORT) */
 #define FUNCTION_RUNTIME_API "127.0.0.1:9001"   /* inside each sandbox of runtime provided (MSG_RUNTIME_API_PORT) */
 
 struct function_env {
@@ -86,6 +87,8 @@ struct function {
 	uint32_t pre_stop_timeout_s;
 	struct function_env *env;
 	size_t nenv;
+	char *role;                        /* what its calls of the function API may do, or NULL: it cannot call it */
+	char *role_account;                /* as its author wrote it; NULL: the function's own */
 	struct function_layer *layers;     /* shown at /opt, the first on top */
 	size_t nlayers;
 };

@@ -111,6 +111,19 @@ static void put_runtime_api(struct env *e, const struct function_start *s)
 	env_set(e, "AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand");
 }
 
+/* Under the names that each family's clients look for. */
+static void put_credentials(struct env *e, const struct function_credentials *c, bool lambda)
+{
+	env_set(e, "ALIBABA_CLOUD_ACCESS_KEY_ID", c->id);
+	env_set(e, "ALIBABA_CLOUD_ACCESS_KEY_SECRET", c->secret);
+	env_set(e, "ALIBABA_CLOUD_SECURITY_TOKEN", c->token);
+	if (!lambda)
+		return;
+	env_set(e, "AWS_ACCESS_KEY_ID", c->id);
+	env_set(e, "AWS_SECRET_ACCESS_KEY", c->secret);
+	env_set(e, "AWS_SESSION_TOKEN", c->token);
+}
+
 /* The variables of a Function Compute runtime, the same for every kind. */
 static void put_platform(struct env *e, const struct function_start *s)
 {
@@ -139,6 +152,7 @@ static void put_platform(struct env *e, const struct function_start *s)
 	env_set(e, "FC_INSTANCE_ID", s->instance_id);
 	env_set(e, "FC_ACCOUNT_ID", s->account_id);
 	env_set(e, "FC_REGION", s->region);
+	put_credentials(e, &s->credentials, f->runtime == FUNCTION_PROVIDED);
 	if (f->initializer) {
 		env_set(e, "FC_FUNCTION_INITIALIZER", f->initializer);
 		env_number(e, "FC_INITIALIZATION_TIMEOUT", f->initializer_timeout_s);

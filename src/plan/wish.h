@@ -88,6 +88,11 @@ int plan_function(const struct function_wish *w, struct buf *spec, struct err *e
 uint32_t wish_payload_fds(enum function_runtime runtime);
 
 /* Facts about the instance that its environment tells; NULL leaves a variable out. */
+/* Short-lived ones, of the function's role; all NULL: it has none. */
+struct function_credentials {
+	const char *id, *secret, *token;
+};
+
 struct function_start {
 	const struct function *function;
 	const char *entry;              /* stdio without a handler: the executable below /code the caller found; NULL: "bootstrap" */
@@ -99,6 +104,7 @@ struct function_start {
 	/* stdio, whose program serves one call: that call. Others learn it with each call. */
 	const char *request_id, *traceparent, *tracestate; /* NULL: none */
 	int64_t deadline_ms;            /* of the call, since the epoch; 0: none */
+	struct function_credentials credentials;
 	const char *const *extra_env;   /* "K=V" of the caller, set last (NULL-terminated, may be NULL) */
 };
 

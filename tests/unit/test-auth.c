@@ -80,7 +80,9 @@ static enum api_code check_with(const struct vector *v, int64_t now, const char 
 	}
 	assert_int_equal(http_target_parse(v->raw, &t, &play.err), 0);
 	const struct acs3_request q = { v->method, v->raw, &t, h, n };
-	enum api_code code = auth_check(play.auth, &q, now, &play.who, play.body, &play.err);
+	const struct cred *cred;
+	enum api_code code = auth_check(play.auth, &q, now, &play.who, &cred, play.body, &play.err);
+	assert_null(cred);
 	assert_null(strstr(play.err.text, "secret-of"));
 	assert_null(strstr(play.err.hint, "secret-of"));
 	assert_null(strstr(play.err.text, strrchr(v->header[vector_headers(v->header) - 1].value, '=') + 1)); /* the right signature */

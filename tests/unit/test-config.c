@@ -245,7 +245,7 @@ static void serve_reads_what_keeper_wrote(void **state)
 		assert_int_equal(a->listen[i].len, b->listen[i].len);
 		assert_memory_equal(&a->listen[i].address, &b->listen[i].address, a->listen[i].len);
 	}
-	assert_int_equal(config_connections(b), b->max_connections + b->max_tcp_connections);
+	assert_int_equal(config_connections(b), b->max_connections + b->max_function_connections + b->max_tcp_connections);
 }
 
 static void principal_or_tenant(void **state)
@@ -258,7 +258,7 @@ static void principal_or_tenant(void **state)
 	c = fresh();
 	assert_int_equal(load(c, &err, "--principals", "p", "--principal-of", "15=ci", "--tenant-of", "16=a", NULL), 0);
 	assert_int_equal(c->principals[0], '/');
-	assert_int_equal(config_connections(c), c->max_connections); /* TCP's share is only for those that listen */
+	assert_int_equal(config_connections(c), c->max_connections + c->max_function_connections); /* TCP's share is only for those that listen */
 }
 
 static void who_may_call(void **state)
