@@ -33,10 +33,10 @@ class Descriptors(unittest.TestCase):
         files = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(files[0], 4096), files[1]))  # for this end of the connections
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, files)
-        a = Agent("--max-connections", str(connections), files=4096)
+        a = Agent("--max-connections", str(connections), "--max-function-connections", "1", files=4096)
         idle = []
         try:
-            self.assertEqual(a.request("GET", "/node/info").json()["maxInstances"], (4096 - 256 - 2 * connections) // 8)
+            self.assertEqual(a.request("GET", "/node/info").json()["maxInstances"], (4096 - 256 - 2 * (connections + 1)) // 8)
             a.shell("f", "cat >/dev/null; sleep 1; echo done")
             for _ in range(connections - calls - 4):
                 s = socket.socket(socket.AF_UNIX)
@@ -54,8 +54,8 @@ class Descriptors(unittest.TestCase):
 
     def test_too_many_connections_for_the_limit_are_refused_at_start(self):
         with self.assertRaises(RuntimeError) as e:
-            Agent("--max-connections", "4096", files=4096)
-        self.assertIn("beside 4096 connections: 4096 open files allow 0", str(e.exception))
+            Agent("--max-connections", "4096", "--max-function-connections", "1", files=4096)
+        self.assertIn("beside 4097 connections: 4096 open files allow 0", str(e.exception))
         self.assertIn("lower --max-connections", str(e.exception))
 
     def test_serve_without_descriptors_loses_one_call_and_no_more(self):
