@@ -14,7 +14,7 @@ enum { MANIFEST_MAX = 1 << 20 };
 enum deploy_how { DEPLOY_EITHER, DEPLOY_CREATE, DEPLOY_UPDATE };
 
 struct deploy_opts {
-	const char *name, *runtime, *handler, *description, *manifest;
+	const char *name, *runtime, *handler, *description, *role, *manifest;
 	uint64_t memory, cpu_milli, disk, timeout_ms;
 	struct opt_list env, layers;
 	bool help;
@@ -22,7 +22,7 @@ struct deploy_opts {
 #define AT(field) offsetof(struct deploy_opts, field)
 static const struct opt deploy_options[] = {
 	{ "name", 'n', OPT_STR, AT(name), "NAME", "of the function (functionName of the manifest)", NULL, 0, 0 },
-	{ "runtime", 'r', OPT_STR, AT(runtime), "RUNTIME", "stdio, python3 or nodejs (stdio for one executable)", NULL, 0, 0 },
+	{ "runtime", 'r', OPT_STR, AT(runtime), "RUNTIME", "stdio, python3, nodejs, custom or provided (stdio for one executable)", NULL, 0, 0 },
 	{ "handler", 0, OPT_STR, AT(handler), "HANDLER", "module.function, or for stdio the program below /code", NULL, 0, 0 },
 	{ "memory", 'm', OPT_BYTES, AT(memory), "SIZE", "memory limit (512M)", NULL, 0, 0 },
 	{ "cpu", 0, OPT_MILLI, AT(cpu_milli), "CPUS", "cpu limit", NULL, 0, 0 },
@@ -30,6 +30,7 @@ static const struct opt deploy_options[] = {
 	{ "timeout", 0, OPT_MS, AT(timeout_ms), "TIME", "longest run, whole seconds (60s)", NULL, 0, 0 },
 	{ "env", 'e', OPT_LIST, AT(env), "NAME=VALUE", "environment variable; again for more", NULL, 0, 0 },
 	{ "layer", 'l', OPT_LIST, AT(layers), "NAME:N", "show this version of a layer at /opt; again for more, the first on top", NULL, 0, 0 },
+	{ "role", 0, OPT_STR, AT(role), "NAME", "what it may do to other functions; empty: nothing", NULL, 0, 0 },
 	{ "description", 0, OPT_STR, AT(description), "TEXT", "for people", NULL, 0, 0 },
 	{ "manifest", 0, OPT_STR, AT(manifest), "FILE", "function object to begin with (fcnode.json of a directory)", NULL, 0, 0 },
 	{ "help", 'h', OPT_FLAG, AT(help), NULL, "print this and exit", NULL, 0, 0 },
@@ -102,7 +103,8 @@ static int apply_options(json_t *f, const struct deploy_opts *o, struct err *err
 {
 	const struct {
 		const char *member, *value;
-	} texts[] = { { "functionName", o->name }, { "runtime", o->runtime }, { "handler", o->handler }, { "description", o->description } };
+	} texts[] = { { "functionName", o->name }, { "runtime", o->runtime }, { "handler", o->handler }, { "description", o->description },
+		    { "role", o->role } };
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		if (texts[i].value && json_object_set_new(f, texts[i].member, json_string(texts[i].value)) < 0)
 			return err_set(err, 0, "--%s: not UTF-8", texts[i].member);

@@ -196,6 +196,16 @@ class Inside(unittest.TestCase):
         self.assertEqual(seen["detail"], "client_gone")
         self.assertEqual(self.a.request("GET", F + "call-sleeper/instances").json()["instances"], [])
 
+    def test_fcctl(self):
+        a = self.a
+        r = a.fcctl("update", "--name", "callee", "--role", "caller")
+        self.assertEqual((r.returncode, r.stdout), (0, b"updated callee\n"), r.stderr)
+        self.assertEqual(a.request("GET", F + "callee").json()["role"], "acs:ram::default:role/caller")
+        r = a.fcctl("update", "--name", "callee", "--role", "nobody")
+        self.assertNotEqual(r.returncode, 0)
+        self.assertIn(b"no role 'nobody'", r.stderr)
+        self.assertEqual(a.fcctl("update", "--name", "callee", "--role", "mute").returncode, 0)
+
     def test_many_connections(self):
         """One sandbox has sixteen at once; more wait, and are served when those are done."""
         self.a.python("crowd", """
