@@ -75,6 +75,9 @@ struct config_peer {
 	X(max_functions, "max-functions", U64, 1000, 1, 1000000, "N", "functions of one tenant (1000)") \
 	X(max_versions, "max-versions", U64, 100, 1, 100000, "N", "versions of one function (100)") \
 	X(max_aliases, "max-aliases", U64, 50, 1, 100000, "N", "aliases of one function (50)") \
+	X(idempotency_age_ms, "idempotency-age", MS, 86400000, 1000, 2592000000, "TIME", \
+	  "how long what came of a call is kept for its idempotency key (24h)") \
+	X(max_idempotency_keys, "max-idempotency-keys", U64, 10000, 1, 10000000, "N", "idempotency keys kept at once (10000)") \
 	X(max_layers, "max-layers", U64, 1000, 1, 100000, "N", "versions of layers of one tenant (1000)") \
 	X(max_code_bytes, "max-code-bytes", BYTES, 512ull << 20, 1 << 10, 16ull << 30, "SIZE", \
 	  "a code bundle as uploaded (512M)") \

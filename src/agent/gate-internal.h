@@ -30,6 +30,8 @@ struct catalog_function;
 struct catalog_layer;
 struct curl_slist;
 struct exchange;
+struct gate_key;
+struct invocation_result;
 struct passed;
 
 enum { GATE_NAME_SIZE = 72, GATE_HEADERS_MAX = 32, GATE_GROUPS_MAX = 64 };
@@ -146,6 +148,8 @@ struct exchange {
 	size_t headers;
 	struct curl_slist *fields;     /* "Name: value", after those */
 
+	struct gate_key *key;          /* gate-idempotent.c; NULL: none */
+
 	/* the handlers' own */
 	void *op;
 	void (*on_gone)(struct exchange *x); /* the client hung up while deferred; the answer may then be left out */
@@ -201,6 +205,17 @@ void gate_listener_end(struct listener *l);   /* accept no more, cut those that 
 void gate_inside_end(struct listener *l);     /* the last connection of one that has ended is gone */
 void gate_accept_inside(struct gate *g);      /* there may be room again */
 const struct lineage *gate_lineage(const struct exchange *x); /* of calls that it makes; NULL: it comes from outside */
+
+/*
+ * gate-idempotent.c: read the request's idempotency key, if any (or answers: false); with one, gate_key_begin() makes the
+ * call, x->op, or answers, after gate_defer(). gate_key_end() keeps what came of it and then calls answer(): true; false:
+ * there is no key, answer now.
+ */
+bool gate_key_read(struct exchange *x, const char *function, const char *qualifier,
+		   void (*answer)(struct exchange *x, struct invocation_result *r));
+void gate_key_begin(struct exchange *x);
+bool gate_key_end(struct exchange *x, struct invocation_result *r);
+void gate_key_free(struct exchange *x);
 
 /* gate-proxy.c: is this target a function's own, and the parts of it that are ours */
 bool gate_is_proxy(const char *raw);

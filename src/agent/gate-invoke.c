@@ -15,10 +15,13 @@
 enum { RETRY_AFTER_S = 30 /* a node that is drained or stops will not be back sooner */ };
 
 static void called(void *arg, struct invocation_result *r);
+static void answer(struct exchange *x, struct invocation_result *r);
 static bool piece(void *arg, const struct invocation_result *r, const char *data, size_t len);
 
 static void on_gone(struct exchange *x)
 {
+	if (x->key) /* it may be asked for again */
+		return;
 	struct invocation *i = take_ptr(x->op);
 	if (!i)
 		return;
@@ -113,7 +116,10 @@ void gate_invoke_begin(struct exchange *x)
 		return gate_empty(x, 204);
 	if (mode && strcasecmp(mode, "buffer") != 0 && strcasecmp(mode, "stream") != 0)
 		return gate_error(x, API_INVALID_ARGUMENT, "x-fcnode-response-mode: must be buffer or stream");
-	if (!gate_may_call(x, f))
+	bool streams = mode && strcasecmp(mode, "stream") == 0 && !d->lambda;
+	if (streams && gate_request_header(x, "x-fcnode-idempotency-key"))
+		return gate_error(x, API_INVALID_ARGUMENT, "x-fcnode-idempotency-key: a reply that is streamed is not kept; ask for it whole");
+	if (!gate_may_call(x, f) || !gate_key_read(x, name, qualifier, answer))
 		return;
 	const struct lineage *lineage = gate_lineage(x);
 	char parent[TRACE_PARENT_SIZE], state[TRACE_STATE_SIZE];
@@ -122,7 +128,7 @@ void gate_invoke_begin(struct exchange *x)
 		.function = f, .qualifier = qualifier, .request_id = x->request_id, .log_tail = log && strcasecmp(log, "Tail") == 0,
 		.traceparent = traced ? parent : NULL,
 		.tracestate = traced && trace_state(state, gate_request_header(x, "tracestate")) ? state : NULL,
-		.lineage = lineage, .done = called, .piece = mode && strcasecmp(mode, "stream") == 0 && !d->lambda ? piece : NULL, .arg = x,
+		.lineage = lineage, .done = called, .piece = streams ? piece : NULL, .arg = x,
 	};
 	x->op = invocation_new(x->gate->env.calls, &w);
 	if (!x->op)
@@ -133,7 +139,10 @@ void gate_invoke_begin(struct exchange *x)
 void gate_invoke(struct exchange *x)
 {
 	gate_defer(x);
-	invocation_body(x->op, &x->body);
+	if (x->key)
+		gate_key_begin(x);
+	else
+		invocation_body(x->op, &x->body);
 }
 
 static void add_log_result(struct exchange *x, const struct buf *tail)
@@ -240,6 +249,12 @@ static void called(void *arg, struct invocation_result *r)
 	struct exchange *x = arg;
 	if (x->stream.on)
 		return end_stream(x, r);
+	if (!gate_key_end(x, r))
+		answer(x, r);
+}
+
+static void answer(struct exchange *x, struct invocation_result *r)
+{
 	if (r->started) {
 		add_identity(x, r);
 		add_outcome(x, r);

@@ -165,6 +165,7 @@ void gate_body_done(struct exchange *x)
 
 void gate_exchange_fini(struct exchange *x)
 {
+	gate_key_free(x);
 	for (size_t i = 0; i < x->headers; i++)
 		free(x->header[i].value);
 	x->headers = 0;

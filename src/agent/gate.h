@@ -27,6 +27,7 @@ struct drain;
 struct event_base;
 struct feed;
 struct gate;
+struct idempotency;
 struct invocations;
 struct link;
 struct logs;
@@ -46,6 +47,7 @@ struct gate_env {
 	struct worker *worker; /* for bodies that take long to read */
 	struct feed *feed;
 	struct drain *drain;
+	struct idempotency *idempotency;
 	struct auth *auth; /* who the principals are, and their signatures */
 };
 

@@ -24,6 +24,7 @@
 #include "agent/drain.h"
 #include "agent/feed.h"
 #include "agent/gate.h"
+#include "agent/idempotency.h"
 #include "agent/instance.h"
 #include "agent/invocation.h"
 #include "agent/link.h"
@@ -58,6 +59,7 @@ struct serve {
 	struct web *web;
 	struct invocations *calls;
 	struct creds *creds;
+	struct idempotency *idempotency;
 	struct auth *auth;
 	struct gate *gate;
 	bool calls_drained, draining;
@@ -94,7 +96,7 @@ static int come_up(struct serve *s, const struct msg_welcome *m, struct err *err
 	invocations_connect(s->calls, s->instances);
 	catalog_connect(s->catalog, s->link);
 	const struct gate_env gate = { s->base, s->config, s->catalog, s->calls, s->logs, s->meter, &s->stats, s->link,
-				       s->worker, s->feed, s->drain, s->auth };
+				       s->worker, s->feed, s->drain, s->idempotency, s->auth };
 	r = gate_new(&s->gate, &gate, take_fd(&s->listen_fd), err);
 	if (r == 0)
 		gate_serve_inside(s->gate, s->calls);
@@ -227,6 +229,8 @@ static int open_all(struct serve *s, int link_fd, struct err *err)
 		r = drain_new(&s->drain, s->dir, s->worker, err);
 	if (r == 0)
 		r = catalog_new(&s->catalog, s->base, s->config, s->dir, s->writer, &s->stats, err);
+	if (r == 0)
+		r = idempotency_new(&s->idempotency, s->config, s->writer, err);
 	struct principals *who = NULL;
 	if (r == 0)
 		r = read_principals(SERVE_FD_PRINCIPALS, &who, err);
@@ -246,9 +250,11 @@ static void close_all(struct serve *s)
 {
 	s->worker = worker_free(s->worker); /* what it read may still go to the writer */
 	s->writer = writer_free(s->writer);
+	idempotency_close(s->idempotency);
 	s->calls = invocations_free(s->calls);
 	s->catalog = catalog_free(s->catalog);
 	s->gate = gate_free(s->gate);
+	s->idempotency = idempotency_free(s->idempotency);
 	s->web = web_free(s->web);
 	s->auth = auth_free(s->auth);
 	s->creds = creds_free(s->creds);

@@ -84,6 +84,14 @@ static const char state_lineage[] =
 	"ALTER TABLE usage ADD COLUMN depth INTEGER NOT NULL DEFAULT 0;"
 	"PRAGMA user_version = 4;";
 
+/* From 4 to 5: calls that are not to be made twice. */
+static const char state_idempotency[] =
+	"CREATE TABLE idempotency(tenant TEXT NOT NULL, function TEXT NOT NULL, key TEXT NOT NULL, digest TEXT NOT NULL,"
+	" request_id TEXT NOT NULL, created_ms INTEGER NOT NULL, state INTEGER NOT NULL, code TEXT, outcome TEXT, error_type TEXT,"
+	" version TEXT, body BLOB, PRIMARY KEY(tenant, function, key)) STRICT, WITHOUT ROWID;"
+	"CREATE INDEX idempotency_by_age ON idempotency(created_ms);"
+	"PRAGMA user_version = 5;";
+
 static const char logs_schema[] =
 	"CREATE TABLE logs(seq INTEGER PRIMARY KEY AUTOINCREMENT, request_id TEXT NOT NULL UNIQUE,"
 	" tenant TEXT NOT NULL, function TEXT NOT NULL, start_ms INTEGER NOT NULL, dropped INTEGER NOT NULL,"
@@ -102,7 +110,7 @@ static const struct {
 	const char *check; /* reads it all; what fails it is set aside. NULL: a damaged one is for people to decide */
 } databases[] = {
 	[WRITER_STATE] = { "state.db", "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
-			   { state_schema, state_versions, state_layers, state_lineage }, NULL },
+			   { state_schema, state_versions, state_layers, state_lineage, state_idempotency }, NULL },
 	/* NORMAL: a power loss takes the last texts, not the whole file; no fsync but at a checkpoint */
 	[WRITER_LOGS] = { "logs.db",
 			  "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;",
