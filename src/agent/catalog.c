@@ -88,6 +88,31 @@ struct catalog_function *catalog_find(struct catalog *c, const char *tenant, con
 	return e ? e->latest : NULL;
 }
 
+static bool has_secret(const struct catalog_function *f, const char *secret)
+{
+	for (size_t i = 0; i < f->f.nsecrets; i++)
+		if (strcmp(f->f.secrets[i].name, secret) == 0)
+			return true;
+	return false;
+}
+
+const struct catalog_function *catalog_secret_user(struct catalog *c, const char *tenant, const char *secret)
+{
+	const struct change *ch;
+	TAILQ_FOREACH(ch, &c->changes, entry)
+		if (ch->next && strcmp(ch->next->tenant, tenant) == 0 && has_secret(ch->next, secret))
+			return ch->next;
+	for (size_t i = lower_bound(c, tenant, ""); i < c->count && strcmp(c->functions[i]->latest->tenant, tenant) == 0; i++) {
+		const struct entry *e = c->functions[i];
+		if (has_secret(e->latest, secret))
+			return e->latest;
+		for (size_t k = 0; k < e->nversions; k++)
+			if (has_secret(e->versions[k], secret))
+				return e->versions[k];
+	}
+	return NULL;
+}
+
 size_t catalog_list(struct catalog *c, const char *tenant, const char *prefix, const char *from, size_t limit,
 		    struct catalog_function **out, const char **more)
 {

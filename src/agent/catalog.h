@@ -126,6 +126,9 @@ struct catalog *catalog_free(struct catalog *c);
 /* keeper is there: compare layers, unpack what is missing. */
 void catalog_connect(struct catalog *c, struct link *link);
 
+/* A state of a function of the tenant, deployed or under way, that has the secret; NULL: none. Borrowed. */
+const struct catalog_function *catalog_secret_user(struct catalog *c, const char *tenant, const char *secret);
+
 /* NULL when there is none. Borrowed. */
 struct catalog_function *catalog_find(struct catalog *c, const char *tenant, const char *name);
 

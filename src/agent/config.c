@@ -40,6 +40,7 @@ const struct opt config_options[] = {
 	{ "allow-group", 0, OPT_LIST, AT(allow_group), "GROUP", "its members may use the socket; again for more", NULL, 0, 0 },
 	{ "tenant-of", 0, OPT_LIST, AT(tenant_text), "USER=TENANT", "whom a user acts for (default); again for more", NULL, 0, 0 },
 	{ "principals", 0, OPT_STR, AT(principals), "FILE", "who may do what, and access keys; fcnode-principals(5)", NULL, 0, 0 },
+	{ "secret-keys", 0, OPT_STR, AT(secret_keys), "FILE", "keys that secrets are sealed with at rest", NULL, 0, 0 },
 	{ "principal-of", 0, OPT_LIST, AT(peer_text), "USER=NAME", "which of these a user of the socket is; again for more", NULL, 0, 0 },
 	{ "socket-mode", 0, OPT_STR, AT(socket_mode_text), "MODE", "of the socket file, octal (0666: the allow lists decide)", NULL, 0, 0 },
 	{ "socket-group", 0, OPT_STR, AT(socket_group), "GROUP", "of the socket file (root's)", NULL, 0, 0 },
@@ -406,6 +407,8 @@ static int finish(struct config *c, bool numbers_only, struct err *err)
 		r = make_absolute(&c->runtime_dir, "runtime-dir", err);
 	if (r == 0 && c->principals)
 		r = make_absolute(&c->principals, "principals", err);
+	if (r == 0 && c->secret_keys)
+		r = make_absolute(&c->secret_keys, "secret-keys", err);
 	if (r < 0)
 		return r;
 	if (!c->socket) {
@@ -478,6 +481,8 @@ static int put_all(struct buf *b, const struct config *c)
 		r = buf_printf(b, "tenant-of = %u=%s\n", c->tenant[i].uid, c->tenant[i].name);
 	if (r == 0 && c->principals)
 		r = buf_printf(b, "principals = %s\n", c->principals);
+	if (r == 0 && c->secret_keys)
+		r = buf_printf(b, "secret-keys = %s\n", c->secret_keys);
 	if (r == 0 && c->listen_remote)
 		r = buf_puts(b, "listen-remote = yes\n");
 	for (size_t i = 0; i < c->listens && r == 0; i++)

@@ -78,6 +78,7 @@ struct config_peer {
 	X(idempotency_age_ms, "idempotency-age", MS, 86400000, 1000, 2592000000, "TIME", \
 	  "how long what came of a call is kept for its idempotency key (24h)") \
 	X(max_idempotency_keys, "max-idempotency-keys", U64, 10000, 1, 10000000, "N", "idempotency keys kept at once (10000)") \
+	X(max_secrets, "max-secrets", U64, 1000, 1, 100000, "N", "secrets of one tenant (1000)") \
 	X(max_layers, "max-layers", U64, 1000, 1, 100000, "N", "versions of layers of one tenant (1000)") \
 	X(max_code_bytes, "max-code-bytes", BYTES, 512ull << 20, 1 << 10, 16ull << 30, "SIZE", \
 	  "a code bundle as uploaded (512M)") \
@@ -152,6 +153,7 @@ struct config {
 	struct opt_list tenant_text;             /* "user=tenant" as given */
 	struct opt_list listen_text;             /* "address:port" as given */
 	struct opt_list peer_text;               /* "user=principal" as given */
+	const char *secret_keys;                 /* fc-agent.conf(5), SECRET KEYS, absolute; NULL: none */
 	const char *principals;                  /* fcnode-principals(5), absolute; NULL: none */
 	bool listen_remote;                      /* listen may name more than loopback */
 	int log_level;                           /* 0 error, 1 warning, 2 info, 3 debug */

@@ -112,6 +112,8 @@ static int list_needed(const struct config *c, struct needed *need, struct err *
 			need->tree[need->trees++] = getenv(variables[i]);
 	if (c->principals)
 		need->tree[need->trees++] = c->principals;
+	if (c->secret_keys)
+		need->tree[need->trees++] = c->secret_keys;
 	for (size_t i = 1; i < c->images; i++)
 		need->tree[need->trees++] = c->image[i].path;
 	if (!realpath("/proc/self/exe", need->program) || !realpath(c->state_dir, need->state) ||

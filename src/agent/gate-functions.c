@@ -290,7 +290,7 @@ static void body_read(struct worker_job *job, bool ran)
 	gate_body_done(x);
 	if (!ran)
 		return gate_error(x, API_SHUTTING_DOWN, "the agent is shutting down");
-	if (d->refused == API_CODE_MAX && !may_pass_role(x, d))
+	if (d->refused == API_CODE_MAX && (!may_pass_role(x, d) || !gate_may_use_secrets(x, &d->f, d->old ? &d->old->f : NULL)))
 		return;
 	if (d->refused == API_CODE_MAX && !d->old && !gate_may(x, PERMISSION_CREATE_FUNCTION, d->f.name))
 		return; /* the name is known only now */

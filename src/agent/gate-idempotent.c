@@ -11,6 +11,7 @@
 #include "agent/gate-internal.h"
 #include "agent/idempotency.h"
 #include "agent/invocation.h"
+#include "agent/stats.h"
 #include "base/cleanup.h"
 #include "base/str.h"
 
@@ -78,6 +79,7 @@ static void drop_call(struct exchange *x)
 
 static void replay(struct exchange *x, struct idempotency_reply *r)
 {
+	x->gate->env.stats->idempotent_replays++;
 	gate_header(x, "X-Fcnode-Idempotent-Of", "%s", r->request_id);
 	if (r->code != API_CODE_MAX)
 		return gate_error(x, (enum api_code)r->code, "%.*s", (int)r->body.len, r->body.data ? r->body.data : "");

@@ -30,6 +30,7 @@ struct catalog_function;
 struct catalog_layer;
 struct curl_slist;
 struct exchange;
+struct function;
 struct gate_key;
 struct invocation_result;
 struct passed;
@@ -48,7 +49,7 @@ enum {
 	GATE_SWALLOW_STRANGER = 64 << 10,               /* the same, over TCP, of who did not prove to be known */
 };
 
-enum gate_body { BODY_NONE, BODY_JSON, BODY_EVENT, BODY_UPLOAD };
+enum gate_body { BODY_NONE, BODY_JSON, BODY_EVENT, BODY_UPLOAD, BODY_SECRET };
 
 /* Where a client is, with the time limit of each (client-timeout). */
 enum conn_phase { CONN_IDLE, CONN_HEAD, CONN_BODY, CONN_WORKING, CONN_REPLY };
@@ -217,6 +218,9 @@ void gate_key_begin(struct exchange *x);
 bool gate_key_end(struct exchange *x, struct invocation_result *r);
 void gate_key_free(struct exchange *x);
 
+/* gate-secrets.c: may the function have the secrets that it did not have before; or answers */
+bool gate_may_use_secrets(struct exchange *x, const struct function *f, const struct function *old);
+
 /* gate-proxy.c: is this target a function's own, and the parts of it that are ours */
 bool gate_is_proxy(const char *raw);
 int gate_proxy_target(struct exchange *x, struct err *err);
@@ -281,5 +285,6 @@ gate_handler gate_put_concurrency, gate_get_concurrency, gate_list_concurrency, 
 gate_handler gate_create_layer, gate_list_layers, gate_list_layer_versions, gate_get_layer, gate_get_layer_by_arn, gate_delete_layer;
 gate_handler gate_invoke_begin, gate_invoke, gate_proxy_begin;
 gate_handler gate_capacity, gate_events, gate_drain_get, gate_drain_put, gate_drain_delete, gate_instances;
+gate_handler gate_put_secret, gate_get_secret, gate_list_secrets, gate_delete_secret;
 gate_handler gate_healthz, gate_metrics, gate_usage, gate_logs, gate_node_info, gate_doctor;
 gate_handler gate_whoami, gate_principals, gate_grants;

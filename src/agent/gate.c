@@ -13,6 +13,7 @@
 
 #include "agent/config.h"
 #include "agent/gate-internal.h"
+#include "agent/secrets.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -167,6 +168,8 @@ static uint64_t body_limit(const struct exchange *x)
 		return x->gate->env.config->max_event_bytes;
 	case BODY_UPLOAD:
 		return x->gate->env.config->max_code_bytes;
+	case BODY_SECRET:
+		return SECRET_BYTES_MAX;
 	default:
 		return 0;
 	}
@@ -175,7 +178,7 @@ static uint64_t body_limit(const struct exchange *x)
 static const char *body_limit_name(const struct exchange *x)
 {
 	static const char *const names[] = { [BODY_NONE] = "this request has no body", [BODY_JSON] = "the limit of a JSON body",
-					     [BODY_EVENT] = "max-event-bytes", [BODY_UPLOAD] = "max-code-bytes" };
+					     [BODY_EVENT] = "max-event-bytes", [BODY_UPLOAD] = "max-code-bytes", [BODY_SECRET] = "the limit of a secret" };
 	return names[x->route->body];
 }
 

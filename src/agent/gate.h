@@ -28,6 +28,7 @@ struct event_base;
 struct feed;
 struct gate;
 struct idempotency;
+struct secrets;
 struct invocations;
 struct link;
 struct logs;
@@ -48,6 +49,7 @@ struct gate_env {
 	struct feed *feed;
 	struct drain *drain;
 	struct idempotency *idempotency;
+	struct secrets *secrets;
 	struct auth *auth; /* who the principals are, and their signatures */
 };
 

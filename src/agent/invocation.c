@@ -10,6 +10,7 @@
 #include "agent/drain.h"
 #include "agent/feed.h"
 #include "agent/invocation-internal.h"
+#include "agent/secrets.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -378,16 +379,51 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 /* ---- the start ----------------------------------------------------------- */
 
+static void text_wipe(struct buf *b)
+{
+	if (b->data)
+		explicit_bzero(b->data, b->len);
+	buf_fini(b);
+}
+
+/* The texts of a function's secrets, from the making of a sandbox' environment to the end of it. */
+struct opened {
+	struct buf text;                          /* each with its NUL */
+	const char *each[FUNCTION_SECRETS_MAX];
+};
+
+static void opened_wipe(struct opened *o) { text_wipe(&o->text); }
+
+static int open_secrets(const struct invocation *i, struct opened *o, struct err *err)
+{
+	const struct function *f = &i->function->f;
+	const struct secrets *t = i->table->env.secrets;
+	size_t at[FUNCTION_SECRETS_MAX];
+	int r = f->nsecrets ? buf_reserve(&o->text, o->text.max) : 0; /* so that no copy is left where it grew */
+	for (size_t k = 0; k < f->nsecrets && r == 0; k++) {
+		at[k] = o->text.len;
+		r = t ? secrets_open(t, i->function->tenant, f->secrets[k].name, &o->text, err) : -ENOSYS;
+		if (r == 0)
+			r = buf_append(&o->text, "", 1);
+	}
+	for (size_t k = 0; k < f->nsecrets && r == 0; k++)
+		o->each[k] = o->text.data + at[k];
+	return r;
+}
+
 static int payload_memfd(struct invocation *i, struct err *err)
 {
+	_cleanup_(opened_wipe) struct opened secrets = { .text = BUF_INIT((SECRET_BYTES_MAX + 1) * FUNCTION_SECRETS_MAX) };
+	if (open_secrets(i, &secrets, err) < 0)
+		return -ENOKEY;
 	const struct function_start start = {
 		.function = &i->function->f, .instance_id = i->instance_id, .account_id = i->function->tenant,
 		.version_id = i->function->version, .qualifier = i->qualifier,
 		.request_id = i->request_id, .deadline_ms = clock_real_ms() + (int64_t)i->function->f.timeout_s * 1000,
 		.traceparent = *i->traceparent ? i->traceparent : NULL, .tracestate = *i->tracestate ? i->tracestate : NULL,
-		.credentials = credentials_of(i),
+		.credentials = credentials_of(i), .secret_text = secrets.each,
 	};
-	autobuf struct buf payload = BUF_INIT(PAYLOAD_MAX);
+	_cleanup_(text_wipe) struct buf payload = BUF_INIT(PAYLOAD_MAX);
 	int r = plan_function_payload(&start, &payload, err);
 	if (r < 0)
 		return r;
@@ -477,7 +513,7 @@ static bool start(struct invocation *i)
 	}
 	autoclose int payload_fd = payload_memfd(i, &err);
 	if (payload_fd < 0) {
-		refuse(i, API_INTERNAL, err.text);
+		refuse(i, payload_fd == -ENOKEY ? API_SECRET_UNAVAILABLE : API_INTERNAL, err.text);
 		return true;
 	}
 	fill_intent(i);

@@ -33,6 +33,7 @@ struct invocations;
 struct logs;
 struct meter;
 struct passed;
+struct secrets;
 struct web;
 
 enum invocation_state {
@@ -81,6 +82,7 @@ struct invocations_env {
 	struct feed *feed;       /* NULL in unit tests */
 	struct web *web;         /* NULL in unit tests: no custom runtimes there */
 	struct drain *drain;     /* NULL in unit tests: never draining */
+	struct secrets *secrets; /* NULL in unit tests: functions with secrets do not start there */
 	struct creds *creds;     /* NULL in unit tests: functions get no credentials */
 };
 /* Who serves the function API to the code inside (the gate); the door is shut before the sandbox' end is told. */

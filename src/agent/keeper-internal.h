@@ -119,6 +119,7 @@ struct keeper {
 	char group[32];          /* this agent's own level below fcnode's cgroup root */
 	int state_fd, lock_fd, runtime_fd, listen_fd;
 	int tcp_fd[CONFIG_LISTEN_MAX];
+	int secret_keys_fd;      /* the same of secret-keys */
 	int principals_fd;       /* sealed memfd with their text: serve gets it, keeper only looked whether it is well formed */
 	bool made_runtime_dir;
 	size_t capacity;
@@ -151,8 +152,8 @@ void dirs_close(struct keeper *k);
 
 /* ---- keeper-access.c: who may call, and where over TCP ------------------------ */
 
-/* Read and check fcnode-principals(5) into principals_fd; on failure the one there stays. Again upon SIGHUP. */
-int principals_load(struct keeper *k, struct err *err);
+/* Read and check fcnode-principals(5) and the keys of secrets into their descriptors; on failure both stay. Again upon SIGHUP. */
+int access_load(struct keeper *k, struct err *err);
 int tcp_listen(struct keeper *k, struct err *err);
 void access_close(struct keeper *k);
 

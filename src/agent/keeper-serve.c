@@ -257,7 +257,7 @@ static char **clean_env(void)
 static int place_fds(const struct keeper *k, const struct birth *b, int *program)
 {
 	int from[SERVE_FD_TCP + CONFIG_LISTEN_MAX + 1] = { b->null_fd, b->null_fd, STDERR_FILENO, b->sock, k->listen_fd,
-							    b->config_fd, k->principals_fd };
+							    b->config_fd, k->principals_fd, k->secret_keys_fd };
 	int high[ARRAY_LEN(from)], count = SERVE_FD_TCP;
 	for (size_t i = 0; i < k->config->listens; i++)
 		from[count++] = k->tcp_fd[i];

@@ -32,17 +32,19 @@ enum {
 
 /* ---- serve's requests -------------------------------------------------------------- */
 
-static void send_principals(struct keeper *k)
+static void send_access(struct keeper *k)
 {
 	union msg m;
-	int fd = fcntl(k->principals_fd, F_DUPFD_CLOEXEC, 3);
-	if (fd < 0) {
-		log_err("event=reload error=\"%s\" action=\"the principals stay as they were; send SIGHUP again\"", strerror(errno));
+	int fds[] = { fcntl(k->principals_fd, F_DUPFD_CLOEXEC, 3), fcntl(k->secret_keys_fd, F_DUPFD_CLOEXEC, 3) };
+	if (fds[0] < 0 || fds[1] < 0) {
+		log_err("event=reload error=\"%s\" action=\"principals and keys stay as they were; send SIGHUP again\"", strerror(errno));
+		cleanup_close(&fds[0]);
+		cleanup_close(&fds[1]);
 		return;
 	}
 	k->serve.stale = false;
-	msg_init(&m, MSG_PRINCIPALS);
-	serve_send(k, &m, &fd, 1);
+	msg_init(&m, MSG_ACCESS);
+	serve_send(k, &m, fds, ARRAY_LEN(fds));
 }
 
 static void welcome(struct keeper *k, const struct msg_hello *m)
@@ -67,7 +69,7 @@ static void welcome(struct keeper *k, const struct msg_hello *m)
 	msg_text(a.welcome.cgroup_name, sizeof(a.welcome.cgroup_name), cgroup_mode_name(k->cgroups.mode));
 	serve_send(k, &a, NULL, 0);
 	if (k->serve.stale)
-		send_principals(k);
+		send_access(k);
 }
 
 static void send_drain(struct keeper *k)
@@ -234,25 +236,25 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 	keeper_turn(k);
 }
 
-/* The principals are read again, and nothing else: what is wrong with the file leaves those in force as they are. */
+/* Principals and keys of secrets are read again, and nothing else: what is wrong with a file leaves both as they are. */
 static void on_hangup(evutil_socket_t sig, short what, void *arg)
 {
 	struct keeper *k = arg;
 	struct err err = ERR_INIT;
 	(void)sig;
 	(void)what;
-	if (!k->config->principals) {
+	if (!k->config->principals && !k->config->secret_keys) {
 		log_info("event=reload result=nothing");
 		return;
 	}
-	if (principals_load(k, &err) < 0) {
-		log_err("event=reload error=\"%s\" hint=\"%s\" action=\"the principals stay as they were\"", err.text, err.hint);
+	if (access_load(k, &err) < 0) {
+		log_err("event=reload error=\"%s\" hint=\"%s\" action=\"principals and keys stay as they were\"", err.text, err.hint);
 		return;
 	}
 	log_info("event=reload result=ok");
 	k->serve.stale = true;
 	if (k->serve.proc.pid > 0 && k->serve.phase != MSG_PHASE_HELLO)
-		send_principals(k); /* else with WELCOME, or the next one is born with them */
+		send_access(k); /* else with WELCOME, or the next one is born with them */
 }
 
 void keeper_fail(struct keeper *k, const struct err *err)
@@ -381,7 +383,7 @@ static int start(struct keeper *k, struct err *err)
 		start_step *run;
 		int status;
 	} steps[] = {
-		{ principals_load, AGENT_BAD_USAGE },
+		{ access_load, AGENT_BAD_USAGE },
 		{ dirs_open, AGENT_FAILED },    { tcp_listen, AGENT_FAILED },    { capacity_derive, AGENT_HOST }, { tables_load, AGENT_FAILED },
 		{ images_check, AGENT_BAD_USAGE }, { images_load, AGENT_FAILED },
 		{ open_cgroups, AGENT_HOST },   { layers_open, AGENT_FAILED },
@@ -419,7 +421,7 @@ static struct keeper *keeper_new(const struct config *c)
 	if (!k)
 		return NULL;
 	k->config = c;
-	k->state_fd = k->lock_fd = k->runtime_fd = k->listen_fd = k->principals_fd = k->serve.sock = -1;
+	k->state_fd = k->lock_fd = k->runtime_fd = k->listen_fd = k->principals_fd = k->secret_keys_fd = k->serve.sock = -1;
 	for (size_t i = 0; i < CONFIG_LISTEN_MAX; i++)
 		k->tcp_fd[i] = -1;
 	k->serve.proc = (struct proc)PROC_INIT;

@@ -314,10 +314,10 @@ static bool dispatch(struct link *l, const union msg *m, const int fds[MSG_FDS_M
 		l->phase = MSG_PHASE_DRAIN;
 		l->handlers->drain(l->arg, m->drain.timeout_ms);
 		return true;
-	case MSG_PRINCIPALS:
-		if (!l->handlers->principals)
+	case MSG_ACCESS:
+		if (!l->handlers->access)
 			return false;
-		l->handlers->principals(l->arg, fds[0]);
+		l->handlers->access(l->arg, fds[0], fds[1]);
 		return true;
 	case MSG_WAY:
 	case MSG_LAUNCHED:

@@ -24,7 +24,7 @@ struct link_handlers {
 	void (*welcome)(void *arg, const struct msg_welcome *m); /* once, before anything else */
 	void (*drain)(void *arg, uint64_t timeout_ms);           /* finish what runs, then link_drained() */
 	void (*lost)(void *arg, const struct err *why);          /* the last call */
-	void (*principals)(void *arg, int fd);                   /* takes fd over: they were read again */
+	void (*access)(void *arg, int principals_fd, int keys_fd); /* takes both over: they were read again */
 };
 
 enum { LINK_REQUESTS_MAX = 256 };

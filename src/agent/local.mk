@@ -3,7 +3,7 @@
 # main.c, something that has serve_run() (roles.h), and $(KEEPER_LIBS): fc-agent, and tests/keeper's hostile one.
 noinst_LIBRARIES += libagent.a libkeeper.a
 libagent_a_SOURCES = \
-	%D%/config.c %D%/config.h %D%/principals.c %D%/principals.h %D%/permissions.def %D%/link.c %D%/link.h %D%/instance.c %D%/instance.h %D%/instance-states.def
+	%D%/config.c %D%/config.h %D%/keyring.c %D%/keyring.h %D%/principals.c %D%/principals.h %D%/permissions.def %D%/link.c %D%/link.h %D%/instance.c %D%/instance.h %D%/instance-states.def
 libagent_a_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
 
 libkeeper_a_SOURCES = \
@@ -21,10 +21,10 @@ libapi_a_SOURCES = \
 	%D%/outcomes.def %D%/pull.c %D%/pull.h %D%/stats.c %D%/stats.def %D%/stats.h %D%/trace.c %D%/trace.h
 libapi_a_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JANSSON_CFLAGS)
 libserve_a_SOURCES = \
-	%D%/auth.c %D%/auth.h %D%/creds.c %D%/creds.h %D%/idempotency.c %D%/idempotency.h %D%/catalog.c %D%/catalog-blobs.c %D%/catalog-layers.c %D%/catalog-versions.c %D%/catalog.h %D%/catalog-internal.h \
+	%D%/auth.c %D%/auth.h %D%/creds.c %D%/creds.h %D%/seal.c %D%/seal.h %D%/secrets.c %D%/secrets.h %D%/idempotency.c %D%/idempotency.h %D%/catalog.c %D%/catalog-blobs.c %D%/catalog-layers.c %D%/catalog-versions.c %D%/catalog.h %D%/catalog-internal.h \
 	%D%/drain.c %D%/drain.h \
 	%D%/gate.c %D%/gate-auth.c %D%/gate-functions.c %D%/gate.h %D%/gate-internal.h %D%/gate-idempotent.c %D%/gate-inside.c %D%/gate-invoke.c %D%/gate-layers.c %D%/gate-logs.c %D%/gate-node.c \
-	%D%/gate-orchestrator.c %D%/gate-proxy.c %D%/gate-reply.c %D%/gate-routes.c %D%/gate-stream.c %D%/gate-versions.c %D%/gate-who.c \
+	%D%/gate-orchestrator.c %D%/gate-proxy.c %D%/gate-reply.c %D%/gate-routes.c %D%/gate-secrets.c %D%/gate-stream.c %D%/gate-versions.c %D%/gate-who.c \
 	%D%/passed.c %D%/passed.h \
 	%D%/invocation.c %D%/invocation-end.c %D%/invocation.h %D%/invocation-internal.h %D%/invocation-states.def \
 	%D%/lineage.h %D%/logs.c %D%/logs-search.c %D%/logs.h %D%/meter.c %D%/meter.h %D%/runtime.c %D%/runtime-channel.c %D%/runtime-pull.c %D%/runtime-push.c %D%/runtime-stdio.c %D%/runtime.h %D%/runtime-internal.h \

@@ -15,7 +15,8 @@ enum {
 	SERVE_FD_LISTEN = 4, /* the API's socket, bound and listening; keeper unlinks its path at the end */
 	SERVE_FD_CONFIG = 5, /* sealed memfd (config_from_fd) */
 	SERVE_FD_PRINCIPALS = 6, /* sealed memfd: the text of fcnode-principals(5), empty without one */
-	SERVE_FD_TCP = 7,    /* and on: a bound, listening socket for each --listen */
+	SERVE_FD_SECRET_KEYS = 7, /* sealed memfd: the text of secret-keys, empty without one */
+	SERVE_FD_TCP = 8,    /* and on: a bound, listening socket for each --listen */
 };
 
 /* fc-agent(8), EXIT STATUS. */

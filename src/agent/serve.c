@@ -25,12 +25,14 @@
 #include "agent/feed.h"
 #include "agent/gate.h"
 #include "agent/idempotency.h"
+#include "agent/keyring.h"
 #include "agent/instance.h"
 #include "agent/invocation.h"
 #include "agent/link.h"
 #include "agent/logs.h"
 #include "agent/meter.h"
 #include "agent/roles.h"
+#include "agent/secrets.h"
 #include "agent/stats.h"
 #include "agent/web.h"
 #include "agent/worker.h"
@@ -60,6 +62,7 @@ struct serve {
 	struct invocations *calls;
 	struct creds *creds;
 	struct idempotency *idempotency;
+	struct secrets *secrets;
 	struct auth *auth;
 	struct gate *gate;
 	bool calls_drained, draining;
@@ -90,13 +93,13 @@ static int come_up(struct serve *s, const struct msg_welcome *m, struct err *err
 	if (web_new(&s->web, s->base) < 0)
 		return err_set(err, ENOMEM, "start the HTTP client");
 	const struct invocations_env calls = { s->base, s->config, s->logs, s->meter, &s->stats, s->catalog, s->feed,
-						s->web, s->drain, s->creds };
+						s->web, s->drain, s->secrets, s->creds };
 	if ((r = invocations_new(&s->calls, &calls, err)) < 0)
 		return r;
 	invocations_connect(s->calls, s->instances);
 	catalog_connect(s->catalog, s->link);
 	const struct gate_env gate = { s->base, s->config, s->catalog, s->calls, s->logs, s->meter, &s->stats, s->link,
-				       s->worker, s->feed, s->drain, s->idempotency, s->auth };
+				       s->worker, s->feed, s->drain, s->idempotency, s->secrets, s->auth };
 	r = gate_new(&s->gate, &gate, take_fd(&s->listen_fd), err);
 	if (r == 0)
 		gate_serve_inside(s->gate, s->calls);
@@ -120,34 +123,55 @@ static void on_welcome(void *arg, const struct msg_welcome *m)
 		 m->cgroup_name);
 }
 
-/* keeper found the text well formed, so that only memory can be short. */
-static int read_principals(int fd, struct principals **ret, struct err *err)
+/* The text of a memfd, which is closed; wipe it. */
+static int read_memfd(int fd, struct buf *text)
 {
-	struct buf text = BUF_INIT(PRINCIPALS_FILE_MAX);
-	int r = buf_reserve(&text, PRINCIPALS_FILE_MAX);
+	int r = buf_reserve(text, text->max);
 	if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
 		r = -errno;
 	if (r == 0)
-		r = buf_read_fd(&text, fd);
-	r = r < 0 ? err_set(err, -r, "read the principals") : principals_parse(text.data ? text.data : "", text.len, ret, err);
-	if (text.data)
-		explicit_bzero(text.data, text.cap);
-	buf_fini(&text);
+		r = buf_read_fd(text, fd);
 	close(fd);
 	return r;
 }
 
-static void on_principals(void *arg, int fd)
+static void wipe(struct buf *text)
+{
+	if (text->data)
+		explicit_bzero(text->data, text->cap);
+	buf_fini(text);
+}
+
+/* keeper found both texts well formed, so that only memory can be short. */
+static int read_access(int principals_fd, int keys_fd, struct principals **who, struct keyring *keys, struct err *err)
+{
+	struct buf text = BUF_INIT(PRINCIPALS_FILE_MAX), key_text = BUF_INIT(KEYRING_FILE_MAX);
+	int r = read_memfd(principals_fd, &text), r2 = read_memfd(keys_fd, &key_text);
+	if (r == 0)
+		r = r2;
+	r = r < 0 ? err_set(err, -r, "read the principals and keys") : keyring_parse(key_text.data, key_text.len, keys, err);
+	if (r == 0)
+		r = principals_parse(text.data, text.len, who, err);
+	if (r < 0)
+		keyring_wipe(keys);
+	wipe(&text);
+	wipe(&key_text);
+	return r;
+}
+
+static void on_access(void *arg, int principals_fd, int keys_fd)
 {
 	struct serve *s = arg;
 	struct principals *who;
+	struct keyring keys;
 	struct err err = ERR_INIT;
-	if (read_principals(fd, &who, &err) < 0) {
-		log_err("event=reload error=\"%s\" action=\"the principals stay as they were; send SIGHUP again\"", err.text);
+	if (read_access(principals_fd, keys_fd, &who, &keys, &err) < 0) {
+		log_err("event=reload error=\"%s\" action=\"principals and keys stay as they were; send SIGHUP again\"", err.text);
 		return;
 	}
+	log_info("event=reload principals=%zu keys=%zu secret_keys=%zu", who->count, who->keys, keys.count);
 	auth_reload(s->auth, who);
-	log_info("event=reload principals=%zu keys=%zu", who->count, who->keys);
+	secrets_reload(s->secrets, &keys);
 }
 
 static void on_gate_idle(void *arg)
@@ -209,7 +233,7 @@ static void on_lost(void *arg, const struct err *why)
 
 static int open_all(struct serve *s, int link_fd, struct err *err)
 {
-	static const struct link_handlers handlers = { .welcome = on_welcome, .principals = on_principals, .drain = on_drain, .lost = on_lost };
+	static const struct link_handlers handlers = { .welcome = on_welcome, .access = on_access, .drain = on_drain, .lost = on_lost };
 	if (config_serve_dir(s->config, s->dir, sizeof(s->dir)) < 0)
 		return err_set(err, ENAMETOOLONG, "name serve's directory below %s", s->config->state_dir);
 	if (mkdir(s->dir, 0700) < 0 && errno != EEXIST)
@@ -232,8 +256,11 @@ static int open_all(struct serve *s, int link_fd, struct err *err)
 	if (r == 0)
 		r = idempotency_new(&s->idempotency, s->config, s->writer, err);
 	struct principals *who = NULL;
+	struct keyring keys;
 	if (r == 0)
-		r = read_principals(SERVE_FD_PRINCIPALS, &who, err);
+		r = read_access(SERVE_FD_PRINCIPALS, SERVE_FD_SECRET_KEYS, &who, &keys, err);
+	if (r == 0)
+		r = secrets_new(&s->secrets, s->config, s->writer, &keys, &s->stats, err);
 	if (r == 0)
 		r = auth_new(&s->auth, s->config, s->dir, who, &s->stats, err);
 	if (r == 0 && creds_new(&s->creds) < 0)
@@ -249,12 +276,14 @@ static int open_all(struct serve *s, int link_fd, struct err *err)
 static void close_all(struct serve *s)
 {
 	s->worker = worker_free(s->worker); /* what it read may still go to the writer */
+	secrets_close(s->secrets); /* what is under way is finished, and nothing is sealed again behind it */
 	s->writer = writer_free(s->writer);
 	idempotency_close(s->idempotency);
 	s->calls = invocations_free(s->calls);
 	s->catalog = catalog_free(s->catalog);
 	s->gate = gate_free(s->gate);
 	s->idempotency = idempotency_free(s->idempotency);
+	s->secrets = secrets_free(s->secrets);
 	s->web = web_free(s->web);
 	s->auth = auth_free(s->auth);
 	s->creds = creds_free(s->creds);

@@ -92,6 +92,12 @@ static const char state_idempotency[] =
 	"CREATE INDEX idempotency_by_age ON idempotency(created_ms);"
 	"PRAGMA user_version = 5;";
 
+/* From 5 to 6: secrets, sealed (agent/secrets.h). */
+static const char state_secrets[] =
+	"CREATE TABLE secrets(tenant TEXT NOT NULL, name TEXT NOT NULL, key_id TEXT NOT NULL, sealed BLOB NOT NULL,"
+	" created_ms INTEGER NOT NULL, modified_ms INTEGER NOT NULL, PRIMARY KEY(tenant, name)) STRICT, WITHOUT ROWID;"
+	"PRAGMA user_version = 6;";
+
 static const char logs_schema[] =
 	"CREATE TABLE logs(seq INTEGER PRIMARY KEY AUTOINCREMENT, request_id TEXT NOT NULL UNIQUE,"
 	" tenant TEXT NOT NULL, function TEXT NOT NULL, start_ms INTEGER NOT NULL, dropped INTEGER NOT NULL,"
@@ -110,7 +116,7 @@ static const struct {
 	const char *check; /* reads it all; what fails it is set aside. NULL: a damaged one is for people to decide */
 } databases[] = {
 	[WRITER_STATE] = { "state.db", "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
-			   { state_schema, state_versions, state_layers, state_lineage, state_idempotency }, NULL },
+			   { state_schema, state_versions, state_layers, state_lineage, state_idempotency, state_secrets }, NULL },
 	/* NORMAL: a power loss takes the last texts, not the whole file; no fsync but at a checkpoint */
 	[WRITER_LOGS] = { "logs.db",
 			  "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;",

@@ -16,7 +16,7 @@ enum deploy_how { DEPLOY_EITHER, DEPLOY_CREATE, DEPLOY_UPDATE };
 struct deploy_opts {
 	const char *name, *runtime, *handler, *description, *role, *manifest;
 	uint64_t memory, cpu_milli, disk, timeout_ms;
-	struct opt_list env, layers;
+	struct opt_list env, layers, secrets;
 	bool help;
 };
 #define AT(field) offsetof(struct deploy_opts, field)
@@ -30,6 +30,7 @@ static const struct opt deploy_options[] = {
 	{ "timeout", 0, OPT_MS, AT(timeout_ms), "TIME", "longest run, whole seconds (60s)", NULL, 0, 0 },
 	{ "env", 'e', OPT_LIST, AT(env), "NAME=VALUE", "environment variable; again for more", NULL, 0, 0 },
 	{ "layer", 'l', OPT_LIST, AT(layers), "NAME:N", "show this version of a layer at /opt; again for more, the first on top", NULL, 0, 0 },
+	{ "secret", 0, OPT_LIST, AT(secrets), "VARIABLE=NAME", "have this secret's text in the variable; again for more", NULL, 0, 0 },
 	{ "role", 0, OPT_STR, AT(role), "NAME", "what it may do to other functions; empty: nothing", NULL, 0, 0 },
 	{ "description", 0, OPT_STR, AT(description), "TEXT", "for people", NULL, 0, 0 },
 	{ "manifest", 0, OPT_STR, AT(manifest), "FILE", "function object to begin with (fcnode.json of a directory)", NULL, 0, 0 },
@@ -98,6 +99,19 @@ static int set_layers(json_t *f, const struct opt_list *list, struct err *err)
 	return json_object_set_new(f, "layers", layers);
 }
 
+static int set_secrets(json_t *f, const struct opt_list *list, struct err *err)
+{
+	json_t *secrets = json_object();
+	json_object_set_new(f, "secrets", secrets);
+	for (size_t i = 0; i < list->count; i++) {
+		const char *word = list->item[i], *eq = strchr(word, '=');
+		autofree char *variable = eq ? strndup(word, (size_t)(eq - word)) : NULL;
+		if (!variable || json_object_set_new(secrets, variable, json_string(eq + 1)) < 0)
+			return err_set(err, 0, "--secret: must be VARIABLE=NAME, the name of a secret that was kept before");
+	}
+	return 0;
+}
+
 /* Options over the manifest. */
 static int apply_options(json_t *f, const struct deploy_opts *o, struct err *err)
 {
@@ -117,6 +131,8 @@ static int apply_options(json_t *f, const struct deploy_opts *o, struct err *err
 		r = whole(f, "timeout", o->timeout_ms, 1000, "timeout", err);
 	if (r == 0)
 		r = set_env(f, &o->env, err);
+	if (r == 0 && o->secrets.count)
+		r = set_secrets(f, &o->secrets, err);
 	return r == 0 && o->layers.count ? set_layers(f, &o->layers, err) : r;
 }
 

@@ -28,6 +28,8 @@ static const struct {
 	{ "aliases", fcctl_aliases, "list the aliases of a function" },
 	{ "layer", fcctl_layer, "store a version of a layer, list its versions, or delete one" },
 	{ "layers", fcctl_layers, "list the layers" },
+	{ "secret", fcctl_secret, "keep a secret, or delete one" },
+	{ "secrets", fcctl_secrets, "list the names of the secrets" },
 	{ "concurrency", fcctl_concurrency, "show or set how many calls of a function may be at once" },
 	{ "instances", fcctl_instances, "list the sandboxes of a function" },
 	{ "logs", fcctl_logs, "print what calls wrote, and follow it" },

@@ -22,7 +22,7 @@ typedef int fcctl_fn(const struct fcctl *ctl, int argc, char **argv);
 fcctl_fn fcctl_deploy, fcctl_create, fcctl_update, fcctl_get, fcctl_list, fcctl_delete, fcctl_invoke, fcctl_logs,
 	fcctl_usage, fcctl_metrics, fcctl_doctor, fcctl_info, fcctl_drain, fcctl_undrain, fcctl_capacity, fcctl_events,
 	fcctl_whoami, fcctl_grants, fcctl_publish, fcctl_versions, fcctl_alias, fcctl_aliases, fcctl_concurrency, fcctl_instances,
-	fcctl_layer, fcctl_layers;
+	fcctl_layer, fcctl_layers, fcctl_secret, fcctl_secrets;
 
 /*
  * Options, then exactly `operands` of them. < 0: go on with *first the first

@@ -121,6 +121,10 @@ static int read_manifest(const struct invoke_opts *o, const struct invoke_code *
 		function_init(f);
 		return err_wrap(err, "manifest %s", o->manifest ? o->manifest : "fcnode.json");
 	}
+	if (f->nsecrets) {
+		err_set(err, 0, "manifest %s: secrets: a node keeps them, fc-run knows none", o->manifest ? o->manifest : "fcnode.json");
+		return err_hint(err, "leave secrets out, and give each variable with --env");
+	}
 	if (f->nlayers) { /* nothing is left out silently */
 		err_set(err, 0, "manifest %s: layers: a node stores them, fc-run knows none", o->manifest ? o->manifest : "fcnode.json");
 		return err_hint(err, "deploy to a node with fcctl, or leave layers out and put their files into the code");

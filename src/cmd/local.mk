@@ -14,6 +14,6 @@ endif
 
 bin_PROGRAMS += fcctl
 fcctl_SOURCES = %D%/client.c %D%/client.h %D%/fcctl.c %D%/fcctl.h %D%/fcctl-deploy.c %D%/fcctl-doctor.c %D%/fcctl-functions.c \
-	%D%/fcctl-invoke.c %D%/fcctl-layers.c %D%/fcctl-logs.c %D%/fcctl-node.c %D%/fcctl-orchestrator.c %D%/fcctl-usage.c %D%/fcctl-versions.c %D%/fcctl-who.c %D%/pack.c %D%/pack.h
+	%D%/fcctl-invoke.c %D%/fcctl-layers.c %D%/fcctl-logs.c %D%/fcctl-node.c %D%/fcctl-orchestrator.c %D%/fcctl-secrets.c %D%/fcctl-usage.c %D%/fcctl-versions.c %D%/fcctl-who.c %D%/pack.c %D%/pack.h
 fcctl_CFLAGS = $(AM_CFLAGS) $(CURL_CFLAGS) $(JANSSON_CFLAGS) $(ARCHIVE_CFLAGS) $(GNUTLS_CFLAGS)
 fcctl_LDADD = libjson.a libbase.a $(CURL_LIBS) $(JANSSON_LIBS) $(ARCHIVE_LIBS) $(GNUTLS_LIBS) -lm

@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { MSG_VERSION = 4, MSG_MAGIC = 0x4d504346 };
+enum { MSG_VERSION = 5, MSG_MAGIC = 0x4d504346 };
 
 enum {
 	MSG_NAME_SIZE = 72,     /* names are at most 64 bytes */

@@ -33,7 +33,7 @@ struct body {
 	const char *name, *description, *runtime, *handler, *isolation, *role;
 	int64_t memory_mb, cpu_milli, disk_mb, timeout_s, concurrency;
 	bool internet;
-	json_t *code, *lifecycle, *env, *layers, *custom;
+	json_t *code, *lifecycle, *env, *secrets, *layers, *custom;
 	json_t *unserved[15];
 };
 
@@ -54,6 +54,7 @@ static const struct json_field body_fields[] = {
 	{ "instanceIsolationMode", JF_STR, BODY(isolation), false, 0, 0 },
 	{ "instanceConcurrency", JF_INT, BODY(concurrency), false, 0, 0 },
 	{ "instanceLifecycleConfig", JF_OBJECT, BODY(lifecycle), false, 0, 0 },
+	{ "secrets", JF_OBJECT, BODY(secrets), false, 0, 0 },
 	{ "layers", JF_ARRAY, BODY(layers), false, 0, 0 },
 	{ "role", JF_STR, BODY(role), false, 0, 0 },
 	{ "internetAccess", JF_BOOL, BODY(internet), false, 0, 0 },
@@ -175,20 +176,25 @@ static int set_text(char **field, const char *text, size_t max, const char *name
 	return 0;
 }
 
-int function_env_check(const char *name, const char *value, struct err *err)
+static int check_variable(const char *where, const char *name, const char *value, struct err *err)
 {
 	bool ok = isalpha((unsigned char)*name) || *name == '_';
 	for (const char *p = name; *p && ok; p++)
 		ok = isalnum((unsigned char)*p) || *p == '_';
 	if (!ok)
-		return err_set(err, 0, "environmentVariables: %.64s is no name (letters, digits and _, no digit first)",
+		return err_set(err, 0, "%s: %.64s is no name (letters, digits and _, no digit first)", where,
 			       *name ? name : "\"\"");
 	if (str_starts(name, "FC_"))
-		return err_set(err, 0, "environmentVariables: %.64s: names that begin with FC_ are reserved", name);
+		return err_set(err, 0, "%s: %.64s: names that begin with FC_ are reserved", where, name);
 	if (strlen(name) + strlen(value) > FUNCTION_ENV_BYTES_MAX)
-		return err_set(err, 0, "environmentVariables: %.64s: over the limit of %d bytes for all names and values",
-			       name, FUNCTION_ENV_BYTES_MAX);
+		return err_set(err, 0, "%s: %.64s: over the limit of %d bytes for all names and values", where, name,
+			        FUNCTION_ENV_BYTES_MAX);
 	return 0;
+}
+
+int function_env_check(const char *name, const char *value, struct err *err)
+{
+	return check_variable("environmentVariables", name, value, err);
 }
 
 static void env_free(struct function_env *env, size_t nenv)
@@ -339,6 +345,54 @@ static int set_layers(struct function *f, json_t *array, struct err *err)
 				return err_set(err, 0, "%s: layer %s is named twice", where, f->layers[i].name);
 		f->nlayers++;
 	}
+	return 0;
+}
+
+static void secrets_free(struct function *f)
+{
+	for (size_t i = 0; i < f->nsecrets; i++) {
+		free(f->secrets[i].variable);
+		free(f->secrets[i].name);
+	}
+	free(f->secrets);
+	f->secrets = NULL;
+	f->nsecrets = 0;
+}
+
+static int by_variable(const void *a, const void *b)
+{
+	const struct function_secret *x = a, *y = b;
+	return strcmp(x->variable, y->variable);
+}
+
+/* {"VARIABLE": "name of a secret", ...}; sorted, so that equal sets are equal text */
+static int set_secrets(struct function *f, json_t *object, struct err *err)
+{
+	const char *variable;
+	json_t *v;
+	size_t n = json_object_size(object);
+	secrets_free(f);
+	if (n > FUNCTION_SECRETS_MAX)
+		return err_set(err, 0, "secrets: %zu given; at most %d are allowed", n, FUNCTION_SECRETS_MAX);
+	f->secrets = n ? calloc(n, sizeof(*f->secrets)) : NULL;
+	if (n && !f->secrets)
+		return err_set(err, ENOMEM, "secrets");
+	json_object_foreach(object, variable, v) {
+		const char *name = json_string_value(v);
+		if (check_variable("secrets", variable, "", err) < 0)
+			return -EINVAL;
+		if (!name || !str_is_name(name, FUNCTION_NAME_MAX)) {
+			err_set(err, 0, "secrets.%.80s: must be the name of a secret", variable);
+			return err_hint(err, "never its text; PUT /node/secrets/NAME keeps one");
+		}
+		struct function_secret *s = &f->secrets[f->nsecrets++];
+		s->variable = strdup(variable);
+		s->name = strdup(name);
+		if (!s->variable || !s->name)
+			return err_set(err, ENOMEM, "secrets");
+	}
+	if (f->nsecrets)
+		qsort(f->secrets, f->nsecrets, sizeof(*f->secrets), by_variable);
 	return 0;
 }
 
@@ -534,6 +588,15 @@ static int check_own(const struct function *f, struct err *err)
 	return 0;
 }
 
+static int check_secrets(const struct function *f, struct err *err)
+{
+	for (size_t i = 0; i < f->nsecrets; i++)
+		for (size_t k = 0; k < f->nenv; k++)
+			if (strcmp(f->secrets[i].variable, f->env[k].name) == 0)
+				return err_set(err, 0, "secrets.%s: environmentVariables has a variable of that name too", f->env[k].name);
+	return 0;
+}
+
 int function_check(const struct function *f, struct err *err)
 {
 	const char *runtime = function_runtime_name(f->runtime);
@@ -541,6 +604,8 @@ int function_check(const struct function *f, struct err *err)
 	if (!f->name)
 		return err_set(err, 0, "functionName: missing");
 	int r = check_command(f, err);
+	if (r == 0)
+		r = check_secrets(f, err);
 	if (r < 0)
 		return r;
 	if (f->runtime == FUNCTION_CUSTOM || f->runtime == FUNCTION_PROVIDED)
@@ -599,6 +664,8 @@ static int apply(struct function *f, json_t *object, struct err *err)
 		r = set_text(&f->handler, b.handler, FUNCTION_HANDLER_MAX, "handler", err);
 	if (r == 0 && b.env)
 		r = set_env(f, b.env, err);
+	if (r == 0 && b.secrets)
+		r = set_secrets(f, b.secrets, err);
 	if (r == 0 && b.layers)
 		r = set_layers(f, b.layers, err);
 	if (r == 0 && b.role)
@@ -633,6 +700,7 @@ void function_fini(struct function *f)
 	free(f->role_account);
 	words_free(f->command, f->ncommand);
 	env_free(f->env, f->nenv);
+	secrets_free(f);
 	free(f->layers);
 	memset(f, 0, sizeof(*f));
 }
@@ -729,6 +797,11 @@ static int put_lists(const struct function *f, json_t *o)
 	int r = json_object_set_new(o, "environmentVariables", env);
 	for (size_t i = 0; i < f->nenv && r == 0; i++)
 		r = json_object_set_new(env, f->env[i].name, json_string(f->env[i].value));
+	json_t *secrets = f->nsecrets ? json_object() : NULL;
+	if (f->nsecrets)
+		r |= json_object_set_new(o, "secrets", secrets);
+	for (size_t i = 0; i < f->nsecrets && r == 0; i++)
+		r = json_object_set_new(secrets, f->secrets[i].variable, json_string(f->secrets[i].name));
 	json_t *layers = json_array();
 	r |= json_object_set_new(o, "layers", layers);
 	for (size_t i = 0; i < f->nlayers && r == 0; i++) {

@@ -36,6 +36,7 @@ enum {
 	FUNCTION_DESCRIPTION_MAX = 256,
 	FUNCTION_ENV_MAX = 128,            /* variables */
 	FUNCTION_ENV_BYTES_MAX = 4096,     /* names and values in all */
+	FUNCTION_SECRETS_MAX = 16,
 	FUNCTION_LAYERS_MAX = 5,
 	FUNCTION_MEMORY_MB_MIN = 64, FUNCTION_MEMORY_MB_MAX = 65536, FUNCTION_MEMORY_MB = 512,
 	FUNCTION_CPU_MILLI_MIN = 50, FUNCTION_CPU_MILLI_MAX = 64000,
@@ -54,6 +55,11 @@ enum {
 
 struct function_env {
 	char *name, *value;
+};
+
+/* A variable whose value is a text that the node keeps for the tenant. */
+struct function_secret {
+	char *variable, *name;
 };
 
 /* A version of a layer, as functions name it. */
@@ -87,6 +93,8 @@ struct function {
 	uint32_t pre_stop_timeout_s;
 	struct function_env *env;
 	size_t nenv;
+	struct function_secret *secrets;
+	size_t nsecrets;
 	char *role;                        /* what its calls of the function API may do, or NULL: it cannot call it */
 	char *role_account;                /* as its author wrote it; NULL: the function's own */
 	struct function_layer *layers;     /* shown at /opt, the first on top */

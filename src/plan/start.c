@@ -8,7 +8,7 @@
 #include "plan/compile.h"
 #include "plan/wish.h"
 
-enum { ENV_MAX = 64 + FUNCTION_ENV_MAX };
+enum { ENV_MAX = 64 + FUNCTION_ENV_MAX + FUNCTION_SECRETS_MAX };
 
 /* "K=V" words, each name once: getenv(3) finds the first, a shell the last. */
 struct env {
@@ -19,8 +19,10 @@ struct env {
 
 static void env_fini(struct env *e)
 {
-	for (size_t i = 0; i < e->n; i++)
+	for (size_t i = 0; i < e->n; i++) {
+		explicit_bzero(e->words[i], strlen(e->words[i])); /* secrets and credentials */
 		free(e->words[i]);
+	}
 }
 
 static void env_put(struct env *e, char *word)
@@ -139,6 +141,8 @@ static void put_platform(struct env *e, const struct function_start *s)
 		put_lambda_defaults(e);
 	for (size_t i = 0; i < f->nenv; i++)
 		env_set(e, f->env[i].name, f->env[i].value);
+	for (size_t i = 0; i < f->nsecrets && s->secret_text; i++)
+		env_set(e, f->secrets[i].variable, s->secret_text[i]);
 
 	env_set(e, "FC_FUNC_CODE_PATH", "/code");
 	env_set(e, "FC_FUNCTION_NAME", f->name ? f->name : "function");

@@ -105,6 +105,7 @@ struct function_start {
 	const char *request_id, *traceparent, *tracestate; /* NULL: none */
 	int64_t deadline_ms;            /* of the call, since the epoch; 0: none */
 	struct function_credentials credentials;
+	const char *const *secret_text; /* of each of function->secrets, in that order; NULL: it has none */
 	const char *const *extra_env;   /* "K=V" of the caller, set last (NULL-terminated, may be NULL) */
 };
 

@@ -15,5 +15,5 @@ skip() {
 for tool in python3 curl pgrep; do command -v "$tool" >/dev/null || skip "needs $tool"; done
 
 export FC_BUILD PYTHONPATH=$here PYTHONDONTWRITEBYTECODE=1
-(($#)) || set -- test_auth test_custom test_fcctl test_functions test_idempotency test_inside test_invoke test_layers test_levels test_limits test_logs test_openapi test_orchestrator test_provided test_readme test_streaming test_versions
+(($#)) || set -- test_auth test_custom test_fcctl test_functions test_idempotency test_inside test_invoke test_layers test_levels test_limits test_logs test_openapi test_orchestrator test_provided test_readme test_secrets test_streaming test_versions
 exec python3 -W error::ResourceWarning "$here/runner.py" "$@"

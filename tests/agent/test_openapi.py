@@ -3,6 +3,7 @@ there, and the reverse, is tests/lint/check-openapi's matter."""
 import json
 import os
 import re
+import tempfile
 import unittest
 import urllib.parse
 
@@ -72,11 +73,15 @@ class Validator(unittest.TestCase):
 class Answers(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.a = Agent()
+        cls.keys = tempfile.NamedTemporaryFile("w", prefix="fc-secret-keys-")
+        cls.keys.write("key k " + "00" * 32)
+        cls.keys.flush()
+        cls.a = Agent("--secret-keys", cls.keys.name)
 
     @classmethod
     def tearDownClass(cls):
         cls.a.close()
+        cls.keys.close()
 
     def answer(self, method, path, template, body=None, status=None):
         """The reply of a request, held against the operation's schema for its status."""
@@ -144,6 +149,14 @@ class Answers(unittest.TestCase):
         ask("GET", "/2023-03-30/layerarn/" + urllib.parse.quote(made["layerVersionArn"], ""), "/2023-03-30/layerarn/{arn}")
         self.assertEqual(len(ask("PUT", F + "f", one, {"layers": [made["layerVersionArn"]]}).json()["layers"]), 1)
         ask("DELETE", "/2023-03-30/layers/l/versions/1", layer + "/{version}")
+        secret = "/node/secrets/{secretName}"
+        for name in "s", "t":
+            ask("PUT", "/node/secrets/" + name, secret, b"text")
+        ask("GET", "/node/secrets/s", secret)
+        self.assertIn("nextToken", ask("GET", "/node/secrets?limit=1", "/node/secrets").json())
+        self.assertEqual(ask("PUT", F + "f", one, {"secrets": {"S": "s"}}).json()["secrets"], {"S": "s"})
+        ask("DELETE", "/node/secrets/s", secret, status=409)
+        ask("DELETE", "/node/secrets/t", secret)
         ask("DELETE", F + "f", one)
         ask("GET", F + "f", one, status=404)
         ask("GET", "/logs?limit=1", "/logs")

@@ -239,7 +239,7 @@ class Durable(Base):
             a.stop()
             subprocess.run(["python3", "-c", "import sqlite3,sys; c = sqlite3.connect(sys.argv[1]); c.executescript('"
                             "ALTER TABLE usage DROP COLUMN parent_id; ALTER TABLE usage DROP COLUMN root_id; ALTER TABLE usage DROP COLUMN depth;"
-                            "DROP TABLE idempotency; DROP TABLE versions; DROP TABLE aliases; DROP TABLE layers; DROP TABLE layer_names; ALTER TABLE blobs DROP COLUMN opt_bytes;"
+                            "DROP TABLE idempotency; DROP TABLE secrets; DROP TABLE versions; DROP TABLE aliases; DROP TABLE layers; DROP TABLE layer_names; ALTER TABLE blobs DROP COLUMN opt_bytes;"
                             "ALTER TABLE blobs DROP COLUMN opt_files; ALTER TABLE blobs DROP COLUMN opt_unpacked;"
                             "ALTER TABLE functions DROP COLUMN last_version; ALTER TABLE functions DROP COLUMN reserved_concurrency; PRAGMA user_version = 1')",
                             a.dir + "/state/serve/state.db"], check=True)

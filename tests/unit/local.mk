@@ -120,11 +120,13 @@ UNIT += %D%/test-spec
 %C%_test_spec_LDADD = $(LIBPLAN_LIBS) $(CMOCKA_LIBS)
 
 # who may call: the principals' file, signatures and their memory
-UNIT += %D%/test-acs3 %D%/test-auth %D%/test-creds %D%/test-nonces %D%/test-principals
+UNIT += %D%/test-acs3 %D%/test-auth %D%/test-creds %D%/test-keyring %D%/test-nonces %D%/test-principals
 %C%_test_acs3_SOURCES = %D%/test-acs3.c %D%/acs3-vectors.h
 %C%_test_acs3_LDADD = libapi.a libbase.a $(CMOCKA_LIBS)
 %C%_test_auth_SOURCES = %D%/test-auth.c %D%/acs3-vectors.h
 %C%_test_auth_LDADD = $(SERVE_TEST_LIBS)
+%C%_test_keyring_SOURCES = %D%/test-keyring.c
+%C%_test_keyring_LDADD = $(SERVE_TEST_LIBS)
 %C%_test_creds_SOURCES = %D%/test-creds.c
 %C%_test_creds_LDADD = $(SERVE_TEST_LIBS)
 %C%_test_nonces_SOURCES = %D%/test-nonces.c

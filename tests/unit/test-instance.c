@@ -54,15 +54,16 @@ static void on_lost(void *arg, const struct err *why)
 	assert_true(why->text[0]);
 }
 
-static int new_principals = -1;
+static int new_principals = -1, new_keys = -1;
 
-static void on_principals(void *arg, int fd)
+static void on_access(void *arg, int principals_fd, int keys_fd)
 {
 	(void)arg;
-	new_principals = fd;
+	new_principals = principals_fd;
+	new_keys = keys_fd;
 }
 
-static const struct link_handlers handlers = { on_welcome, on_drain, on_lost, on_principals };
+static const struct link_handlers handlers = { on_welcome, on_drain, on_lost, on_access };
 
 static struct instance_ref start(struct play *p);
 
@@ -451,15 +452,16 @@ static void queue_keeps_order(void **state)
 	assert_int_equal(p->lost, 0);
 }
 
-static void principals_are_handed_on(void **state)
+static void principals_and_keys_are_handed_on(void **state)
 {
 	struct play *p = *state;
 	union msg m;
-	sample(&m, MSG_PRINCIPALS);
+	sample(&m, MSG_ACCESS);
 	say(p, &m);
 	assert_true(new_principals >= 0);
 	assert_int_equal(close(new_principals), 0);
-	new_principals = -1;
+	assert_int_equal(close(new_keys), 0);
+	new_principals = new_keys = -1;
 	assert_int_equal(p->lost, 0);
 }
 
@@ -489,7 +491,7 @@ int main(void)
 		cmocka_unit_test(every_cell), TEST(a_whole_life), TEST(it_never_ran), TEST(full_is_an_outcome),
 		TEST(killed_before_it_ran), TEST(launched_into_a_full_table), TEST(term_leaves_the_state), TEST(word_about_a_stranger),
 		TEST(exit_before_launched), TEST(launched_twice), TEST(nonsense_and_silence), TEST(keeper_is_gone),
-		TEST(requests_are_answered_once), TEST(too_many_requests), TEST(queue_keeps_order), TEST(principals_are_handed_on), TEST(drain_and_drained),
+		TEST(requests_are_answered_once), TEST(too_many_requests), TEST(queue_keeps_order), TEST(principals_and_keys_are_handed_on), TEST(drain_and_drained),
 	};
 	return cmocka_run_group_tests_name("instance", tests, NULL, NULL);
 }
