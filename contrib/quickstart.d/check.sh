@@ -39,11 +39,14 @@ layer_asan() {
 }
 
 # unix.Malloc does not know __attribute__((cleanup)) and takes every such variable for a leak; LeakSanitizer, in the
-# asan layer, looks for real ones.
+# asan layer, looks for real ones. What it found is said again at the end, where a log is read first.
 layer_analyze() {
 	mkdir -p "$work/analyze"
-	cd "$work/analyze" && scan-build -o "$work/analyze/report" ../src/configure &&
-		scan-build --status-bugs -disable-checker unix.Malloc -o "$work/analyze/report" make -j"$jobs" all
+	cd "$work/analyze" && scan-build -o "$work/analyze/report" ../src/configure || return
+	scan-build --status-bugs -disable-checker unix.Malloc -o "$work/analyze/report" make -j"$jobs" all >found 2>&1 && return
+	cat found
+	grep -A 2 ' warning: ' found
+	return 1
 }
 
 layer_dist() {

@@ -21,9 +21,9 @@ int seal_text(const struct keyring_key *k, const void *about, size_t about_len, 
 	if (gnutls_rnd(GNUTLS_RND_NONCE, nonce, sizeof(nonce)) < 0)
 		return -EIO;
 	int r = buf_append(sealed, nonce, sizeof(nonce));
-	if (r == 0)
+	if (r >= 0)
 		r = buf_reserve(sealed, n);
-	if (r == 0)
+	if (r >= 0)
 		r = cipher_new(&h, k);
 	if (r < 0) {
 		sealed->len = start;
@@ -44,7 +44,7 @@ int seal_open(const struct keyring_key *k, const void *about, size_t about_len, 
 	if (len < SEAL_EXTRA)
 		return -EBADMSG;
 	int r = buf_reserve(ret, n ? n : 1);
-	if (r == 0)
+	if (r >= 0)
 		r = cipher_new(&h, k);
 	if (r < 0)
 		return r;

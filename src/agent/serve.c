@@ -150,7 +150,7 @@ static int read_access(int principals_fd, int keys_fd, struct principals **who, 
 	if (r == 0)
 		r = r2;
 	r = r < 0 ? err_set(err, -r, "read the principals and keys") : keyring_parse(key_text.data, key_text.len, keys, err);
-	if (r == 0)
+	if (r >= 0)
 		r = principals_parse(text.data, text.len, who, err);
 	if (r < 0)
 		keyring_wipe(keys);

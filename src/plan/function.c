@@ -374,8 +374,10 @@ static int set_secrets(struct function *f, json_t *object, struct err *err)
 	secrets_free(f);
 	if (n > FUNCTION_SECRETS_MAX)
 		return err_set(err, 0, "secrets: %zu given; at most %d are allowed", n, FUNCTION_SECRETS_MAX);
-	f->secrets = n ? calloc(n, sizeof(*f->secrets)) : NULL;
-	if (n && !f->secrets)
+	if (n == 0)
+		return 0;
+	f->secrets = calloc(n, sizeof(*f->secrets));
+	if (!f->secrets)
 		return err_set(err, ENOMEM, "secrets");
 	json_object_foreach(object, variable, v) {
 		const char *name = json_string_value(v);
@@ -391,8 +393,7 @@ static int set_secrets(struct function *f, json_t *object, struct err *err)
 		if (!s->variable || !s->name)
 			return err_set(err, ENOMEM, "secrets");
 	}
-	if (f->nsecrets)
-		qsort(f->secrets, f->nsecrets, sizeof(*f->secrets), by_variable);
+	qsort(f->secrets, f->nsecrets, sizeof(*f->secrets), by_variable);
 	return 0;
 }
 
